@@ -1,0 +1,1 @@
+"""Benchmarks: each figure Flyweight promises, measured beside the peers that people use today."""

@@ -1,0 +1,1 @@
+"""What Flyweight is measured beside.  These modules run in the peers' interpreter."""

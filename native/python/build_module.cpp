@@ -1,0 +1,188 @@
+// flyweight._build: what the builder and the doctor need of the native core.
+
+#include <nanobind/nanobind.h>
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/pair.h>
+#include <nanobind/stl/shared_ptr.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+#include <array>
+#include <cstring>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "python/conversions.h"
+#include "python/error_translation.h"
+#include "search/index_view.h"
+#include "search/segment.h"
+#include "search/segment_builder.h"
+#include "search/segment_merge.h"
+#include "search/terms.h"
+
+namespace nb = nanobind;
+
+namespace flyweight::search {
+namespace {
+
+using python::bytes_object;
+using python::bytes_of;
+using python::path_object;
+using python::text_object;
+
+std::array<uint8_t, 16> hash_of(const nb::bytes& digest) {
+    std::array<uint8_t, 16> hash{};
+    if (digest.size() != hash.size()) throw nb::value_error("a content hash has 16 bytes");
+    std::memcpy(hash.data(), digest.c_str(), hash.size());
+    return hash;
+}
+
+// What Python hands over for a chunk: its Chunk object, read by attribute.
+struct OwnedChunk {
+    ChunkInput input{};
+    std::string symbol;
+    std::string scope;
+    std::string further;
+    std::string kind;
+};
+
+OwnedChunk chunk_of(nb::handle chunk) {
+    OwnedChunk owned;
+    owned.input.start_byte = nb::cast<uint32_t>(chunk.attr("start_byte"));
+    owned.input.end_byte = nb::cast<uint32_t>(chunk.attr("end_byte"));
+    owned.input.start_line = nb::cast<uint32_t>(chunk.attr("start_line"));
+    owned.input.end_line = nb::cast<uint32_t>(chunk.attr("end_line"));
+    owned.symbol = bytes_of(chunk.attr("symbol"));
+    owned.scope = bytes_of(chunk.attr("scope"));
+    owned.kind = bytes_of(chunk.attr("kind"));
+    for (nb::handle name : chunk.attr("symbols")) {
+        const std::string text = bytes_of(name);
+        if (text == owned.symbol) continue;
+        if (!owned.further.empty()) owned.further.push_back('\0');
+        owned.further += text;
+    }
+    return owned;
+}
+
+void add_file(SegmentBuilder& builder, const nb::object& path, const std::string& language, const nb::bytes& digest,
+              int64_t mtime_ns, const nb::bytes& text, const nb::list& chunks, const nb::bytes& vectors) {
+    std::vector<OwnedChunk> owned;
+    owned.reserve(chunks.size());
+    for (nb::handle chunk : chunks) owned.push_back(chunk_of(chunk));
+    std::vector<ChunkInput> inputs;
+    inputs.reserve(owned.size());
+    for (OwnedChunk& chunk : owned) {
+        ChunkInput input = chunk.input;
+        if (input.end_byte < input.start_byte || input.end_byte > text.size()) {
+            throw nb::value_error("a chunk lies outside its file");
+        }
+        input.symbol = chunk.symbol;
+        input.scope = chunk.scope;
+        input.further_symbols = chunk.further;
+        input.kind = chunk.kind;
+        inputs.push_back(input);
+    }
+    if (vectors.size() != inputs.size() * builder.dimensions() * sizeof(float)) {
+        throw nb::value_error("vectors must hold one float32 vector per chunk");
+    }
+    const std::string path_bytes = bytes_of(path);
+    const FileInput file{path_bytes, language, hash_of(digest), text.size(), mtime_ns};
+    const std::string_view bytes(text.c_str(), text.size());
+    const auto* floats = static_cast<const float*>(vectors.data());
+    nb::gil_scoped_release unlocked;
+    builder.add_file(file, bytes, inputs, floats);
+}
+
+void add_skipped(SegmentBuilder& builder, const nb::object& path, const std::string& reason, const nb::bytes& digest,
+                 uint64_t size_bytes, int64_t mtime_ns) {
+    const std::string path_bytes = bytes_of(path);
+    builder.add_skipped({path_bytes, reason, hash_of(digest), size_bytes, mtime_ns});
+}
+
+using PathAndDead = std::pair<nb::object, std::string>;  // path of a segment, its dead files
+
+nb::tuple merge(const std::vector<PathAndDead>& inputs, const nb::object& path, const nb::bytes& meta) {
+    const std::string meta_text(meta.c_str(), meta.size());
+    const std::string path_bytes = bytes_of(path);
+    std::vector<std::pair<std::string, std::string>> sources;
+    for (const auto& [segment_path, dead] : inputs) sources.emplace_back(bytes_of(segment_path), dead);
+    MergeResult result;
+    {
+        nb::gil_scoped_release unlocked;
+        std::vector<MergeInput> opened;
+        for (const auto& [segment_path, dead] : sources) {
+            MergeInput input;
+            input.segment = Segment::open(segment_path);
+            input.dead_files = parse_dead_files(dead, input.segment->file_count());
+            opened.push_back(std::move(input));
+        }
+        result = merge_segments(opened, path_bytes, meta_text);
+    }
+    return nb::make_tuple(result.size_bytes, result.file_count, result.chunk_count);
+}
+
+nb::tuple file_tuple(const Segment& segment, uint32_t index) {
+    const format::FileRecord& record = segment.file(index);
+    const bool skipped = (record.flags & format::kFileSkipped) != 0;
+    const std::string_view hash(reinterpret_cast<const char*>(record.content_hash.data()), record.content_hash.size());
+    return nb::make_tuple(path_object(segment.file_path(index)), text_object(segment.file_name(index)), bytes_object(hash),
+                          record.size_bytes, record.mtime_ns, record.chunk_count, skipped);
+}
+
+nb::list terms_of(const nb::object& text) {
+    nb::list terms;
+    TermSplitter splitter;
+    const std::string bytes = bytes_of(text);
+    splitter.split(bytes, [&](std::string_view term) { terms.append(text_object(term)); });
+    return terms;
+}
+
+}  // namespace
+}  // namespace flyweight::search
+
+NB_MODULE(_build, module) {
+    using namespace flyweight::search;
+    flyweight::python::translate_errors("IndexWriteError");
+
+    nb::class_<SegmentBuilder>(module, "SegmentBuilder")
+        .def(
+            "__init__",
+            [](SegmentBuilder* self, const nb::object& path, uint32_t dimensions, const nb::bytes& meta) {
+                new (self) SegmentBuilder(bytes_of(path), dimensions, std::string(meta.c_str(), meta.size()));
+            },
+            nb::arg("path"), nb::arg("dimensions"), nb::arg("meta"))
+        .def("add_file", &add_file, nb::arg("path"), nb::arg("language"), nb::arg("content_hash"), nb::arg("mtime_ns"),
+             nb::arg("text"), nb::arg("chunks"), nb::arg("vectors"))
+        .def("add_skipped", &add_skipped, nb::arg("path"), nb::arg("reason"), nb::arg("content_hash"),
+             nb::arg("size_bytes"), nb::arg("mtime_ns"))
+        .def_prop_ro("file_count", &SegmentBuilder::file_count)
+        .def_prop_ro("chunk_count", &SegmentBuilder::chunk_count)
+        .def_prop_ro("buffered_bytes", &SegmentBuilder::buffered_bytes)
+        .def("finish", &SegmentBuilder::finish, nb::call_guard<nb::gil_scoped_release>());
+
+    nb::class_<Segment>(module, "Segment")
+        .def_static(
+            "open",
+            [](const nb::object& path, bool verify) {
+                const std::string path_bytes = bytes_of(path);
+                nb::gil_scoped_release unlocked;
+                return std::const_pointer_cast<Segment>(Segment::open(path_bytes, verify));
+            },
+            nb::arg("path"), nb::arg("verify") = true)
+        .def_prop_ro("file_count", &Segment::file_count)
+        .def_prop_ro("chunk_count", &Segment::chunk_count)
+        .def_prop_ro("term_count", &Segment::term_count)
+        .def_prop_ro("dimensions", &Segment::dimensions)
+        .def_prop_ro("size_bytes", &Segment::size_bytes)
+        .def_prop_ro("meta", [](const Segment& self) { return bytes_object(self.meta()); })
+        .def("file", &file_tuple, nb::arg("index"))
+        .def("find_file", [](const Segment& self, const nb::object& path) { return self.find_file(bytes_of(path)); })
+        .def("text", [](const Segment& self, uint32_t chunk) { return bytes_object(self.text(chunk)); })
+        .def("text_intact", [](const Segment& self) { return self.section_intact(format::Section::kText); })
+        .def("release", [](const Segment& self) { self.release(); });
+
+    module.def("merge_segments", &merge, nb::arg("inputs"), nb::arg("path"), nb::arg("meta"));
+    module.def("terms", &terms_of, nb::arg("text"));
+}

@@ -1,0 +1,104 @@
+#include "search/bm25.h"
+
+#include <algorithm>
+#include <cmath>
+#include <optional>
+
+namespace flyweight::search {
+
+void TermImpact::set_average_length(float average_length) {
+    for (uint32_t code = 0; code < 256; ++code) {
+        const float length = decode_length(static_cast<uint8_t>(code)) / std::max(average_length, 1.0F);
+        const float norm = kBm25K1 * (1.0F - kBm25B + kBm25B * length);
+        for (uint32_t frequency = 0; frequency <= kMaxFrequency; ++frequency) {
+            const auto tf = static_cast<float>(frequency);
+            table_[frequency][code] = tf > 0.0F ? tf * (kBm25K1 + 1.0F) / (tf + norm) : 0.0F;
+        }
+    }
+}
+
+void Bm25::set_view(const IndexView& view) {
+    double terms = 0.0;
+    total_chunks_ = 0.0;
+    for (const SegmentView& part : view.segments) {
+        total_chunks_ += part.segment->chunk_count();
+        terms += static_cast<double>(part.segment->total_terms());
+    }
+    impact_.set_average_length(total_chunks_ > 0.0 ? static_cast<float>(terms / total_chunks_) : 1.0F);
+}
+
+float Bm25::search(const IndexView& view, const std::vector<QueryTerm>& terms, Filter& filter, Best& best) {
+    const size_t segments = view.segments.size();
+    std::vector<std::optional<TermPostings>> found(terms.size() * segments);
+    std::vector<float> weights(terms.size(), 0.0F);
+    float greatest = 0.0F;
+    for (size_t term = 0; term < terms.size(); ++term) {
+        double holders = 0.0;
+        for (size_t segment = 0; segment < segments; ++segment) {
+            auto& postings = found[term * segments + segment];
+            postings = view.segments[segment].segment->find_term(terms[term].text);
+            if (postings) holders += postings->count;
+        }
+        const double rarity = std::log(1.0 + (total_chunks_ - holders + 0.5) / (holders + 0.5));
+        weights[term] = terms[term].weight * static_cast<float>(rarity);
+        greatest += weights[term] * (kBm25K1 + 1.0F);
+    }
+    for (uint32_t segment = 0; segment < segments; ++segment) {
+        active_.clear();
+        for (size_t term = 0; term < terms.size(); ++term) {
+            const auto& postings = found[term * segments + segment];
+            if (!postings) continue;
+            Active active{PostingsCursor(postings->data, postings->length, postings->count), weights[term], 0};
+            if (active.cursor.next_block()) active_.push_back(active);
+        }
+        search_segment(view, segment, filter, best);
+    }
+    return greatest;
+}
+
+void Bm25::search_segment(const IndexView& view, uint32_t segment, Filter& filter, Best& best) {
+    const Segment& data = *view.segments[segment].segment;
+    const uint32_t count = data.chunk_count();
+    const uint8_t* lengths = data.lengths();
+    while (!active_.empty()) {
+        uint32_t first = count;
+        for (const Active& active : active_) first = std::min(first, active.cursor.chunks()[active.next]);
+        if (first >= count) return;
+        const uint32_t begin = first / kWindow * kWindow;
+        const uint32_t end = std::min(count, begin + kWindow);
+        for (size_t i = 0; i < active_.size();) {
+            Active& active = active_[i];
+            bool more = true;
+            while (more) {
+                const uint32_t* chunks = active.cursor.chunks();
+                const uint8_t* frequencies = active.cursor.frequencies();
+                const uint32_t size = active.cursor.size();
+                uint32_t next = active.next;
+                for (; next < size && chunks[next] < end; ++next) {
+                    const uint32_t chunk = chunks[next];
+                    scores_[chunk - begin] += active.weight * impact_(frequencies[next], lengths[chunk]);
+                }
+                active.next = next;
+                if (next < size) break;
+                more = active.cursor.next_block();
+                active.next = 0;
+            }
+            if (more) {
+                ++i;
+            } else {
+                active_[i] = active_.back();
+                active_.pop_back();
+            }
+        }
+        for (uint32_t i = 0; i < end - begin; ++i) {
+            const float score = scores_[i];
+            if (score > 0.0F && score > best.threshold()) {
+                const ChunkRef ref{segment, begin + i};
+                if (filter.admits(ref)) best.offer(ref, score);
+            }
+        }
+        std::fill_n(scores_.begin(), end - begin, 0.0F);
+    }
+}
+
+}  // namespace flyweight::search

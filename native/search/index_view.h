@@ -1,0 +1,45 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "search/segment.h"
+
+namespace flyweight::search {
+
+// A live segment and the files in it that no longer count.
+struct SegmentView {
+    std::shared_ptr<const Segment> segment;
+    std::vector<bool> dead_files;  // empty: none
+
+    bool dead(uint32_t file) const { return file < dead_files.size() && dead_files[file]; }
+};
+
+// The index as one manifest describes it. Immutable; queries and results hold it by shared_ptr, so a newer manifest
+// never pulls a segment from under them.
+struct IndexView {
+    uint64_t generation = 0;
+    std::vector<SegmentView> segments;
+
+    uint64_t chunk_count() const {
+        uint64_t count = 0;
+        for (const SegmentView& view : segments) count += view.segment->chunk_count();
+        return count;
+    }
+    void release() const {
+        for (const SegmentView& view : segments) view.segment->release();
+    }
+};
+
+struct ChunkRef {
+    uint32_t segment;
+    uint32_t chunk;
+    friend bool operator==(const ChunkRef&, const ChunkRef&) = default;
+};
+
+// Parses "3-7,12" (ascending file numbers and ranges, as the manifest writes them). Throws FormatError.
+std::vector<bool> parse_dead_files(std::string_view ranges, uint32_t file_count);
+
+}  // namespace flyweight::search

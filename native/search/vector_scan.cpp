@@ -1,0 +1,61 @@
+#include "search/vector_scan.h"
+
+#include <algorithm>
+#include <bit>
+
+#include "search/quantize.h"
+
+namespace flyweight::search {
+
+namespace {
+
+std::vector<float> rotated_copy(const float* vector, size_t dimensions) {
+    std::vector<float> rotated(dimensions);
+    rotate(vector, dimensions, rotated.data());
+    return rotated;
+}
+
+}  // namespace
+
+VectorQuery::VectorQuery(const float* vector, size_t dimensions)
+    : rotated_(rotated_copy(vector, dimensions)),
+      sketch_(rotated_.data(), dimensions),
+      quantized_(dimensions),
+      scale_(quantize_int16(rotated_.data(), dimensions, quantized_.data())) {}
+
+float VectorQuery::cosine(const Segment& segment, uint32_t chunk) const {
+    const int32_t dot = dot_int16_int8(quantized_.data(), segment.vector(chunk), quantized_.size());
+    return static_cast<float>(dot) * scale_ * segment.scale(chunk);
+}
+
+void scan_vectors(const IndexView& view, const VectorQuery& query, size_t rescored, Filter& filter, Best& candidates,
+                  Best& best) {
+    constexpr uint32_t kBlock = format::kSketchBlock;
+    candidates.reset(rescored);
+    float estimates[kBlock];
+    for (uint32_t number = 0; number < view.segments.size(); ++number) {
+        const Segment& segment = *view.segments[number].segment;
+        const uint32_t count = segment.chunk_count();
+        for (uint32_t begin = 0; begin < count; begin += kBlock) {
+            const uint32_t lanes = std::min(kBlock, count - begin);
+            const float* factors = segment.sketch_scales() + begin;
+            float padded[kBlock] = {};
+            if (lanes < kBlock) factors = std::copy_n(factors, lanes, padded) - lanes;
+            uint64_t above = query.sketch().scan_block(segment.sketch_block(begin / kBlock), factors, candidates.threshold(), estimates);
+            if (lanes < kBlock) above &= (uint64_t{1} << lanes) - 1;
+            for (; above != 0; above &= above - 1) {
+                const auto lane = static_cast<uint32_t>(std::countr_zero(above));
+                const ChunkRef ref{number, begin + lane};
+                if (estimates[lane] > candidates.threshold() && filter.admits(ref)) candidates.offer(ref, estimates[lane]);
+            }
+        }
+    }
+    for (const Scored& candidate : candidates.unsorted()) {
+        const Segment& segment = *view.segments[candidate.ref.segment].segment;
+        best.offer(candidate.ref, query.cosine(segment, candidate.ref.chunk));
+    }
+}
+
+size_t rescored_for(uint64_t chunk_count) { return static_cast<size_t>(std::clamp<uint64_t>(chunk_count / 64, 256, 1024)); }
+
+}  // namespace flyweight::search

@@ -1,0 +1,192 @@
+"""SemanticSearchEngine: the one object most users meet. Resident: imports nothing but `os` and our own."""
+
+from __future__ import annotations
+
+import os
+
+from flyweight._search import Searcher
+from flyweight.config import SearchConfig, SearchFilters, checked_limit
+from flyweight.embed.static import model_path
+from flyweight.errors import ConfigError, FlyweightError, IndexMismatchError, IndexMissingError
+from flyweight.index.manifest import Manifest, manifest_path, read_manifest
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import TracebackType
+
+    from flyweight._search import SearchHit
+    from flyweight.index.stats import IndexProgress, IndexStats
+
+_NO_FILTERS = SearchFilters()
+# A reader may have read a manifest whose segments a writer has just replaced; the next one is there at once.
+_LOAD_ATTEMPTS = 5
+
+
+class SemanticSearchEngine:
+    """Indexes a tree and answers questions about it from memory-mapped files.
+
+    The index is opened by the first search and followed from then on: when any process commits a change, the next
+    search sees it. Safe to share between threads (the native query runs without the GIL) and across `fork`.
+
+    >>> with SemanticSearchEngine(SearchConfig(index_path="index")) as engine:  # doctest: +SKIP
+    ...     engine.index("src")
+    ...     for hit in engine.search("where are retries handled"):
+    ...         print(hit.path, hit.start_line)
+    """
+
+    def __init__(self, config: SearchConfig | None = None) -> None:
+        self.config = SearchConfig() if config is None else config
+        # Absolute from the start: the process may change its directory.
+        self._index_path = os.path.abspath(self.config.index_path)
+        self._manifest_path = manifest_path(self._index_path)
+        self._manifest: Manifest | None = None
+        self._manifest_stamp: tuple[int, int, int] | None = None
+        self._searcher: Searcher | None = None
+        self._closed = False
+
+    def index(
+        self,
+        path: str | os.PathLike[str],
+        progress: Callable[[IndexProgress], object] | None = None,
+        *,
+        rebuild: bool = False,
+        workers: int = 0,
+    ) -> IndexStats:
+        """Brings the index in line with the tree at `path`, in a child process that exits.
+
+        Only files whose content changed are read again. `progress` is called about ten times a second.
+        `rebuild` starts afresh; `workers` limits the processes (0: one per core, as far as the memory budget goes).
+
+        Raises PathError, IndexLockedError, IndexMismatchError, IndexWriteError, IndexCorruptError, BuildError.
+        """
+        from flyweight.index.spawn import run_builder
+
+        self._check_open()
+        stats = run_builder(
+            root=os.path.abspath(os.fspath(path)),
+            index_path=self._index_path,
+            dimensions=self.config.max_embedding_dim,
+            batch_size=self.config.batch_size,
+            memory_budget=self.config.memory_budget,
+            rebuild=rebuild,
+            workers=workers,
+            progress=progress,
+        )
+        return stats
+
+    def search(
+        self, query: str, limit: int | None = None, filters: SearchFilters | None = None
+    ) -> list[SearchHit]:
+        """The chunks that answer `query` best, best first: at most `limit` (default: the config's max_results).
+
+        A hit has path, start_line, end_line, language, kind, symbol, scope, score and text; the text is read when it
+        is asked for. An empty query finds nothing.
+
+        Raises ConfigError, IndexMissingError, IndexCorruptError, IndexVersionError, IndexMismatchError.
+        """
+        hits, _ = self._search(query, limit, filters)
+        return hits
+
+    def stream(
+        self, query: str, limit: int | None = None, filters: SearchFilters | None = None
+    ) -> Iterator[SearchHit]:
+        """As `search`, one hit after another; no text is held but the one in hand."""
+        hits, _ = self._search(query, limit, filters)
+        hits.reverse()
+        while hits:
+            yield hits.pop()
+
+    def close(self) -> None:
+        """Lets go of the index. Hits that were returned keep working; searching again raises FlyweightError."""
+        self._searcher = None
+        self._manifest = None
+        self._manifest_stamp = None
+        self._closed = True
+
+    def cache_stats(self) -> dict[str, int]:
+        """Counters of the query cache: hits, misses, evictions, expired, entries, capacity, pool_bytes."""
+        return self._open_searcher().cache_counters()
+
+    def clear_cache(self) -> None:
+        self._open_searcher().clear_cache()
+
+    @property
+    def manifest(self) -> Manifest:
+        """The state of the index that searches see."""
+        self._refresh()
+        assert self._manifest is not None
+        return self._manifest
+
+    def __enter__(self) -> SemanticSearchEngine:
+        self._check_open()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _search(
+        self, query: str, limit: int | None, filters: SearchFilters | None
+    ) -> tuple[list[SearchHit], bool]:
+        if not isinstance(query, str):
+            raise ConfigError(f"a query is text, not {type(query).__name__}")
+        config = self.config
+        chosen = _NO_FILTERS if filters is None else filters
+        count = checked_limit(limit, config.max_results)
+        searcher = self._refresh()
+        min_score = config.min_score if chosen.min_score is None else chosen.min_score
+        return searcher.search(
+            query, count, min_score, chosen.languages, chosen.paths, chosen.exclude, None, config.cache_size > 0
+        )
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise FlyweightError("the engine is closed: make a new one")
+
+    def _open_searcher(self) -> Searcher:
+        self._check_open()
+        if self._searcher is None:
+            config = self.config
+            self._searcher = Searcher(os.fsencode(model_path()), config.cache_size, config.max_results, config.cache_ttl)
+        return self._searcher
+
+    def _refresh(self) -> Searcher:
+        """Follows the manifest: one stat call when nothing has changed."""
+        searcher = self._open_searcher()
+        try:
+            status = os.stat(self._manifest_path)
+        except OSError:
+            read_manifest(self._index_path)  # says what is wrong
+            raise
+        stamp = (status.st_mtime_ns, status.st_ino, status.st_size)
+        if stamp == self._manifest_stamp:
+            return searcher
+        for attempt in range(_LOAD_ATTEMPTS):
+            manifest = read_manifest(self._index_path)
+            if manifest.dimensions > self.config.max_embedding_dim:
+                raise IndexMismatchError(
+                    f"the index at {self._index_path} has vectors of {manifest.dimensions} dimensions, the config allows "
+                    f"{self.config.max_embedding_dim}: raise max_embedding_dim, or index again with rebuild=True"
+                )
+            if manifest.embedder != searcher.model_id:
+                raise IndexMismatchError(
+                    f"the index at {self._index_path} was made with {manifest.embedder}, this engine embeds with "
+                    f"{searcher.model_id}: run 'flyweight index --rebuild'"
+                )
+            try:
+                searcher.load(
+                    manifest.generation,
+                    [
+                        (os.fsencode(os.path.join(self._index_path, segment.name)), segment.dead)
+                        for segment in manifest.segments
+                    ],
+                )
+                break
+            except IndexMissingError:
+                if attempt + 1 == _LOAD_ATTEMPTS:
+                    raise
+        self._manifest = manifest
+        self._manifest_stamp = stamp
+        return searcher

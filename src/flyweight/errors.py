@@ -1,0 +1,46 @@
+"""Every error Flyweight raises on purpose, in one small hierarchy.
+
+A message names the thing, the value and the way out, because the person who reads it has no debugger open.
+"""
+
+from __future__ import annotations
+
+
+class FlyweightError(Exception):
+    """Base of all errors raised by Flyweight; catching it is enough for any caller."""
+
+
+class ConfigError(FlyweightError):
+    """A setting or an argument has a value that cannot work."""
+
+
+class PathError(FlyweightError):
+    """A path that was asked for does not exist, cannot be read or is of the wrong kind."""
+
+
+class IndexMissingError(FlyweightError):
+    """There is no index where one was asked for."""
+
+
+class IndexCorruptError(FlyweightError):
+    """An index file is truncated, altered or not an index file at all."""
+
+
+class IndexVersionError(FlyweightError):
+    """An index was written in a format this build does not read."""
+
+
+class IndexMismatchError(FlyweightError):
+    """An index was built for another tree, embedder or number of dimensions than the one asked for."""
+
+
+class IndexLockedError(FlyweightError):
+    """Another live process is writing this index."""
+
+
+class IndexWriteError(FlyweightError):
+    """The index could not be written: disk full, read-only directory, quota."""
+
+
+class BuildError(FlyweightError):
+    """The builder stopped before it was done; what it had committed is usable."""

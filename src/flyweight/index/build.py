@@ -1,0 +1,451 @@
+"""The coordinator of a build: walk -> compare with the index -> workers -> manifest -> merge.
+
+Every segment a worker finishes enters the manifest at once, so a build that is killed keeps what it had done and the
+next run goes on from there. `docs/index-format.md` says why each step is safe to stop after.
+"""
+
+from __future__ import annotations
+
+import marshal
+import os
+import select
+import tempfile
+import time
+
+from flyweight._build import merge_segments
+from flyweight.errors import BuildError, FlyweightError, IndexMismatchError, IndexMissingError, IndexWriteError
+from flyweight.index.catalogue import Catalogue
+from flyweight.index.channel import Channel
+from flyweight.index.compaction import segments_to_merge
+from flyweight.index.lock import LOCK_NAME, WriterLock
+from flyweight.index.manifest import MANIFEST_NAME, Manifest, SegmentEntry, read_manifest, write_manifest
+from flyweight.index.stats import IndexProgress, IndexStats
+from flyweight.index.walk import MAX_FILE_BYTES, Skipped, walk
+from flyweight.index.worker import ADDED, CHANGED, NO_HASH, UNCHANGED, VANISHED, Worker
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Any
+
+    from flyweight.embed import Embedder
+
+    Report = Callable[[IndexProgress], None]
+
+_BATCH_FILES = 24
+_BATCH_BYTES = 192 * 1024
+_BATCHES_IN_FLIGHT = 2  # one being worked on, one waiting: a worker never idles for the coordinator
+_REPORT_EVERY_S = 0.1
+_PUBLISH_EVERY_S = 2.0  # what a kill may cost; each time costs two syncs
+# Measured private memory, bytes: the coordinator after its imports, and the least a worker can parse and embed in.
+_COORDINATOR_BYTES = 14 * 1024 * 1024
+_WORKER_BYTES = 20 * 1024 * 1024
+
+
+class BuildRequest:
+    """What to build: `root` is indexed into the directory `index_path`."""
+
+    __slots__ = ("batch_size", "index_path", "max_file_bytes", "memory_budget", "rebuild", "root", "workers")
+
+    def __init__(
+        self,
+        root: str,
+        index_path: str,
+        *,
+        batch_size: int,
+        memory_budget: int,
+        rebuild: bool = False,
+        workers: int | None = None,
+        max_file_bytes: int = MAX_FILE_BYTES,
+    ) -> None:
+        self.root = os.path.abspath(root)
+        self.index_path = os.path.abspath(index_path)
+        self.batch_size = batch_size
+        self.memory_budget = memory_budget
+        self.rebuild = rebuild
+        self.workers = workers
+        self.max_file_bytes = max_file_bytes
+
+    def worker_count(self) -> int:
+        """As many as there are cores, and as the memory budget feeds."""
+        affordable = max(1, (self.memory_budget - _COORDINATOR_BYTES) // _WORKER_BYTES)
+        return self.workers or max(1, min(len(os.sched_getaffinity(0)), affordable))
+
+
+def build(
+    request: BuildRequest, embedder: Embedder, report: Report, stopped: Callable[[], bool] = lambda: False
+) -> IndexStats:
+    """Brings the index in line with the tree. Raises FlyweightError; what was committed before stays usable.
+
+    Once `stopped()` is true nothing new is begun: what the workers hold is committed and the statistics say that the
+    run was interrupted.
+    """
+    next(walk(request.root), None)  # a root that is not there is said before anything is created
+    _make_index_directory(request.index_path)
+    lock = WriterLock(request.index_path)
+    try:
+        return _Build(request, embedder, report, stopped, lock).run()
+    finally:
+        lock.release()
+
+
+class _Build:
+    def __init__(
+        self,
+        request: BuildRequest,
+        embedder: Embedder,
+        report: Report,
+        stopped: Callable[[], bool],
+        lock: WriterLock,
+    ) -> None:
+        self._request = request
+        self._embedder = embedder
+        self._report = report
+        self._stopped = stopped
+        self._lock = lock
+        self._started = time.monotonic()
+        self._reported = 0.0
+        self._stats = IndexStats()
+        self._progress = IndexProgress("scan")
+        self._run_name = f"{time.time_ns():x}-{os.getpid():x}"
+        self._published = self._started
+        self._manifest = self._previous_manifest()
+        self._changed = False
+
+    def run(self) -> IndexStats:
+        self._remove_strays()
+        catalogue = Catalogue(self._request.index_path, self._manifest.segments)
+        self._changed = len(catalogue.before) != len(self._manifest.segments)
+        with tempfile.TemporaryFile(dir=self._request.index_path, prefix="pending-") as spool:
+            if self._scan(catalogue, spool):
+                self._index(catalogue, spool)
+        self._stats.interrupted = self._stopped()
+        if not self._stats.interrupted:
+            self._stats.removed = catalogue.kill_unseen()
+        self._changed = self._changed or self._stats.removed > 0
+        if self._changed or not self._manifest.complete or self._manifest.generation == 0:
+            self._publish(catalogue, complete=not self._stats.interrupted)
+        self._merge(catalogue)
+        return self._finished_stats()
+
+    # The index as it was
+
+    def _previous_manifest(self) -> Manifest:
+        request = self._request
+        fresh = Manifest(
+            generation=0,
+            root=request.root,
+            embedder=self._embedder.name,
+            dimensions=self._embedder.dimensions,
+            complete=False,
+            segments=[],
+        )
+        try:
+            known = read_manifest(request.index_path)
+        except IndexMissingError:
+            return fresh
+        except FlyweightError:
+            if request.rebuild:
+                return fresh
+            raise
+        if request.rebuild:
+            fresh.generation = known.generation
+            return fresh
+        if known.root != request.root:
+            raise IndexMismatchError(
+                f"the index at {request.index_path} is of {known.root}, not of {request.root}: "
+                "choose another index path, or rebuild it with 'flyweight index --rebuild'"
+            )
+        if (known.embedder, known.dimensions) != (fresh.embedder, fresh.dimensions):
+            raise IndexMismatchError(
+                f"the index at {request.index_path} was made with {known.embedder} in {known.dimensions} dimensions, "
+                f"not {fresh.embedder} in {fresh.dimensions}: rebuild it with 'flyweight index --rebuild'"
+            )
+        return known
+
+    def _remove_strays(self) -> None:
+        """Files of builds that were killed: whatever the manifest does not name."""
+        named = {entry.name for entry in self._manifest.segments} | {MANIFEST_NAME, LOCK_NAME, ".gitignore"}
+        if self._request.rebuild:
+            return  # until the new manifest stands, the old one still needs its segments
+        for name in os.listdir(self._request.index_path):
+            if name not in named and (".segment" in name or name.startswith((MANIFEST_NAME, "spill-", "pending-"))):
+                _remove(os.path.join(self._request.index_path, name))
+
+    # Scan: what has to be read
+
+    def _scan(self, catalogue: Catalogue, spool: Any) -> int:
+        """Writes the files to be read to `spool`; returns how many. Memory does not grow with the tree."""
+        pending = total_bytes = 0
+        skipped = self._stats.skipped
+        for item in walk(self._request.root, max_file_bytes=self._request.max_file_bytes):
+            if self._stopped():
+                break
+            if isinstance(item, Skipped):
+                skipped[item.reason] = skipped.get(item.reason, 0) + 1
+                continue
+            known = catalogue.find(item.path)
+            known_hash = NO_HASH
+            if known is not None:
+                known.seen = True
+                if known.size_bytes == item.size_bytes and known.mtime_ns == item.mtime_ns:
+                    self._count_unchanged(known.name if known.skipped else None)
+                    continue
+                known_hash = known.content_hash
+            marshal.dump((item.path, item.size_bytes, item.mtime_ns, known_hash), spool)
+            pending += 1
+            total_bytes += item.size_bytes
+            if pending % 1024 == 0:
+                catalogue.release()
+                self._progress.files = pending
+                self._tell()
+        catalogue.release()
+        spool.flush()
+        self._progress = IndexProgress("index", total_files=pending, total_bytes=total_bytes)
+        self._tell(force=True)
+        return pending
+
+    def _count_unchanged(self, reason: str | None) -> None:
+        if reason is None:
+            self._stats.unchanged += 1
+        else:
+            self._stats.skipped[reason] = self._stats.skipped.get(reason, 0) + 1
+
+    # Index: workers read, cut, embed
+
+    def _index(self, catalogue: Catalogue, spool: Any) -> None:
+        spool.seek(0)
+        team = _Team(self._request, self._embedder, self._run_name, self._lock)
+        try:
+            for message in team.work(_batches(spool), self._stopped):
+                self._take(catalogue, message)
+            for message in team.flush():
+                self._take(catalogue, message)
+        finally:
+            team.stop()
+
+    def _take(self, catalogue: Catalogue, message: tuple[Any, ...]) -> None:
+        kind = message[0]
+        if kind == "done":
+            for path, outcome, chunks, size_bytes in message[1]:
+                self._count(catalogue, path, outcome, chunks, size_bytes)
+            self._tell()
+        elif kind == "segment":
+            _, name, size_bytes, files, chunks, replaced = message
+            catalogue.add(SegmentEntry(name, size_bytes, files, chunks), replaced)
+            if time.monotonic() - self._published >= _PUBLISH_EVERY_S:
+                self._publish(catalogue, complete=False)
+        elif kind == "failed":
+            raise _rebuilt_error(message[1], message[2])
+
+    def _count(self, catalogue: Catalogue, path: str, outcome: str, chunks: int, size_bytes: int) -> None:
+        stats, progress = self._stats, self._progress
+        progress.files += 1
+        progress.chunks += chunks
+        progress.bytes += size_bytes
+        stats.bytes += size_bytes
+        if outcome == UNCHANGED:
+            known = catalogue.find(path)
+            self._count_unchanged(known.name if known is not None and known.skipped else None)
+            return
+        if outcome in (ADDED, CHANGED):
+            stats.new_chunks += chunks
+            stats.added += outcome == ADDED
+            stats.changed += outcome == CHANGED
+            return
+        stats.skipped[outcome] = stats.skipped.get(outcome, 0) + 1
+        known = catalogue.find(path) if outcome == VANISHED else None
+        if known is not None:
+            known.seen = False  # gone between the walk and now: buried with the rest
+
+    # Manifest and merge
+
+    def _publish(self, catalogue: Catalogue, *, complete: bool) -> None:
+        self._manifest = Manifest(
+            generation=self._manifest.generation + 1,
+            root=self._request.root,
+            embedder=self._embedder.name,
+            dimensions=self._embedder.dimensions,
+            complete=complete,
+            segments=catalogue.entries(),
+        )
+        write_manifest(self._request.index_path, self._manifest)
+        self._published = time.monotonic()
+        self._changed = True
+
+    def _merge(self, catalogue: Catalogue) -> None:
+        entries = catalogue.entries()
+        if self._request.rebuild:
+            self._request.rebuild = False  # the new manifest stands: nothing needs the old segments
+            self._remove_strays()
+        chosen = segments_to_merge(entries, {entry.name for entry in catalogue.added})
+        if not chosen or self._stats.interrupted:
+            return
+        self._progress.phase = "merge"
+        self._tell(force=True)
+        directory = self._request.index_path
+        merged_name = f"{self._run_name}-merged.segment"
+        inputs = [(os.fsencode(os.path.join(directory, entry.name)), entry.dead) for entry in chosen]
+        size_bytes, files, chunks = merge_segments(
+            inputs, os.fsencode(os.path.join(directory, merged_name)), _meta(self._embedder)
+        )
+        gone = {entry.name for entry in chosen}
+        catalogue.before = [segment for segment in catalogue.before if segment.entry.name not in gone]
+        catalogue.added = [entry for entry in catalogue.added if entry.name not in gone]
+        catalogue.added.insert(0, SegmentEntry(merged_name, size_bytes, files, chunks))
+        self._publish(catalogue, complete=True)
+        for stale in gone:
+            _remove(os.path.join(directory, stale))
+
+    def _finished_stats(self) -> IndexStats:
+        stats = self._stats
+        stats.files = stats.unchanged + stats.added + stats.changed
+        stats.chunks = self._manifest.live_chunks
+        stats.generation = self._manifest.generation
+        stats.seconds = time.monotonic() - self._started
+        return stats
+
+    def _tell(self, *, force: bool = False) -> None:
+        now = time.monotonic()
+        if force or now - self._reported >= _REPORT_EVERY_S:
+            self._reported = now
+            self._progress.seconds = now - self._started
+            self._report(self._progress)
+
+
+class _Team:
+    """The worker processes and what each is at."""
+
+    def __init__(self, request: BuildRequest, embedder: Embedder, run_name: str, lock: WriterLock) -> None:
+        count = request.worker_count()
+        share = (request.memory_budget - _COORDINATOR_BYTES) // count
+        self._in_flight: dict[Channel, int] = {}
+        self._pids: list[int] = []
+        for number in range(count):
+            ours, theirs = Channel.pair()
+            pid = os.fork()
+            if pid == 0:
+                status = 1
+                try:
+                    lock.forget()
+                    ours.close()
+                    for other in self._in_flight:
+                        other.close()
+                    _ignore_interrupts()
+                    prefix = os.path.join(request.index_path, f"{run_name}-{number}")
+                    Worker(theirs, request.root, prefix, embedder, request.batch_size, share, _meta(embedder)).run()
+                    status = 0
+                finally:
+                    os._exit(status)
+            theirs.close()
+            self._pids.append(pid)
+            self._in_flight[ours] = 0
+
+    def work(self, batches: Iterator[list[Any]], stopped: Callable[[], bool]) -> Iterator[tuple[Any, ...]]:
+        """Keeps the workers busy with batches and yields what they say, until all is done or `stopped()`."""
+        poll = select.poll()
+        by_fd = {channel.read_fd: channel for channel in self._in_flight}
+        for fd in by_fd:
+            poll.register(fd, select.POLLIN | select.POLLHUP)
+        exhausted = False
+        while True:
+            exhausted = exhausted or stopped()
+            for channel in self._in_flight:
+                while not exhausted and self._in_flight[channel] < _BATCHES_IN_FLIGHT:
+                    batch = next(batches, None)
+                    if batch is None:
+                        exhausted = True
+                        break
+                    self._send(channel, "files", batch)
+                    self._in_flight[channel] += 1
+            if exhausted and not any(self._in_flight.values()):
+                return
+            for fd, _ in poll.poll():
+                yield self._receive(by_fd[fd])
+
+    def _receive(self, channel: Channel) -> tuple[Any, ...]:
+        message = channel.receive()
+        if message is None:
+            raise BuildError(
+                "a worker process died (killed for memory?): run again to go on from what was committed, "
+                "with a larger --memory-budget if it happens again"
+            )
+        if message[0] == "done":
+            self._in_flight[channel] -= 1
+        return message
+
+    def flush(self) -> Iterator[tuple[Any, ...]]:
+        for channel in self._in_flight:
+            self._send(channel, "flush")
+        for channel in self._in_flight:
+            while True:
+                message = self._receive(channel)
+                if message[0] == "flushed":
+                    break
+                yield message
+
+    def stop(self) -> None:
+        for channel in self._in_flight:
+            channel.close()
+        for pid in self._pids:
+            os.waitpid(pid, 0)
+
+    def _send(self, channel: Channel, *message: Any) -> None:
+        try:
+            channel.send(*message)
+        except BrokenPipeError:
+            while (answer := self._receive(channel))[0] != "failed":
+                pass  # before it died it may have said why
+            raise _rebuilt_error(answer[1], answer[2]) from None
+
+
+def _batches(spool: Any) -> Iterator[list[Any]]:
+    batch: list[Any] = []
+    size_bytes = 0
+    while True:
+        try:
+            file = marshal.load(spool)
+        except EOFError:
+            break
+        batch.append(file)
+        size_bytes += file[1]
+        if len(batch) == _BATCH_FILES or size_bytes >= _BATCH_BYTES:
+            yield batch
+            batch, size_bytes = [], 0
+    if batch:
+        yield batch
+
+
+def _meta(embedder: Embedder) -> bytes:
+    return f"embedder={embedder.name}\ndimensions={embedder.dimensions}\n".encode()
+
+
+def _rebuilt_error(class_name: str, message: str) -> FlyweightError:
+    from flyweight import errors
+
+    kind = getattr(errors, class_name, BuildError)
+    return kind(message) if issubclass(kind, FlyweightError) else BuildError(message)
+
+
+def _ignore_interrupts() -> None:
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _make_index_directory(index_path: str) -> None:
+    try:
+        os.makedirs(index_path, exist_ok=True)
+        ignore = os.path.join(index_path, ".gitignore")
+        if not os.path.exists(ignore):
+            with open(ignore, "w") as file:
+                file.write("*\n")
+    except OSError as error:
+        raise IndexWriteError(f"cannot write to {index_path}: {error.strerror}") from None
+
+
+def _remove(path: str) -> None:
+    try:
+        os.unlink(path)
+    except OSError:
+        pass

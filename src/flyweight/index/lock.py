@@ -1,0 +1,43 @@
+"""One writer at a time: a lock the kernel drops when its holder dies."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+
+from flyweight.errors import IndexLockedError, IndexWriteError
+
+LOCK_NAME = "lock"
+
+
+class WriterLock:
+    """Held from construction to `release()`. Raises IndexLockedError when another live process holds it.
+
+    An flock belongs to the open file, so every forked child must call `forget()`: a child that outlives a killed
+    writer would otherwise keep the index locked.
+    """
+
+    def __init__(self, index_path: str) -> None:
+        path = os.path.join(index_path, LOCK_NAME)
+        try:
+            self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise IndexWriteError(f"cannot write to {index_path}: {error.strerror}") from None
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            holder = os.pread(self._fd, 32, 0).decode("ascii", "replace").strip() or "unknown"
+            os.close(self._fd)
+            raise IndexLockedError(
+                f"the index at {index_path} is being written by process {holder}: wait for it, or stop it"
+            ) from None
+        os.ftruncate(self._fd, 0)
+        os.pwrite(self._fd, str(os.getpid()).encode(), 0)
+
+    def forget(self) -> None:
+        """In a forked child: closes this copy without unlocking."""
+        os.close(self._fd)
+
+    def release(self) -> None:
+        fcntl.flock(self._fd, fcntl.LOCK_UN)
+        os.close(self._fd)
