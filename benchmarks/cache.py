@@ -14,7 +14,7 @@ HITS = 1_000_000
 TIME_TARGET_US = 10.0
 # Half of what a million queries may drift: "no growth" must allow for the odd page the interpreter touches.
 GROWTH_TARGET_MB = 0.05
-_WARM_UP = 10_000
+_STEPS = 10
 
 
 def run(settings: Settings) -> Report:
@@ -26,7 +26,7 @@ def run(settings: Settings) -> Report:
         "growth over 1,000,000 cached hits",
         None,
         "MB",
-        f"private after {HITS:,} hits less private before",
+        f"private after {HITS:,} hits less private before, after 100,000 to warm up",
         GROWTH_TARGET_MB,
     )
     report.figures += [time, growth]
@@ -36,9 +36,12 @@ def run(settings: Settings) -> Report:
         time.skipped = growth.skipped = str(error)
         return report
     with Resident(index_path) as resident:
-        resident.time_hits("error handling", _WARM_UP)
+        # Each step answers with a line of its timings, so the first grows the buffers that lines are made in.
+        resident.time_hits("error handling", HITS // _STEPS)
         before = resident.memory()
-        batches = resident.time_hits("error handling", HITS)
+        batches: list[int] = []
+        for _ in range(_STEPS):
+            batches += resident.time_hits("error handling", HITS // _STEPS)
         after = resident.memory()
     time.value = round(median(batches) / 1000, 3)
     growth.value = round((after.private_bytes - before.private_bytes) / 1e6, 4)

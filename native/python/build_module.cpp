@@ -44,7 +44,7 @@ struct OwnedChunk {
     ChunkInput input{};
     std::string symbol;
     std::string scope;
-    std::string further;
+    std::string defined;
     std::string kind;
 };
 
@@ -58,10 +58,8 @@ OwnedChunk chunk_of(nb::handle chunk) {
     owned.scope = bytes_of(chunk.attr("scope"));
     owned.kind = bytes_of(chunk.attr("kind"));
     for (nb::handle name : chunk.attr("symbols")) {
-        const std::string text = bytes_of(name);
-        if (text == owned.symbol) continue;
-        if (!owned.further.empty()) owned.further.push_back('\0');
-        owned.further += text;
+        if (!owned.defined.empty()) owned.defined.push_back('\0');
+        owned.defined += bytes_of(name);
     }
     return owned;
 }
@@ -80,7 +78,7 @@ void add_file(SegmentBuilder& builder, const nb::object& path, const std::string
         }
         input.symbol = chunk.symbol;
         input.scope = chunk.scope;
-        input.further_symbols = chunk.further;
+        input.defined = chunk.defined;
         input.kind = chunk.kind;
         inputs.push_back(input);
     }

@@ -82,6 +82,7 @@ class Searcher {
             }
             view->segments.push_back(std::move(part));
         }
+        view->seal();
         view_ = std::move(view);
     }
 

@@ -27,21 +27,20 @@ void Bm25::set_view(const IndexView& view) {
     impact_.set_average_length(total_chunks_ > 0.0 ? static_cast<float>(terms / total_chunks_) : 1.0F);
 }
 
-float Bm25::search(const IndexView& view, const std::vector<QueryTerm>& terms, Filter& filter, Best& best) {
+void Bm25::search(const IndexView& view, const std::vector<std::string>& terms, const Priors& priors, Filter& filter,
+                  Best& best) {
     const size_t segments = view.segments.size();
     std::vector<std::optional<TermPostings>> found(terms.size() * segments);
     std::vector<float> weights(terms.size(), 0.0F);
-    float greatest = 0.0F;
     for (size_t term = 0; term < terms.size(); ++term) {
         double holders = 0.0;
         for (size_t segment = 0; segment < segments; ++segment) {
             auto& postings = found[term * segments + segment];
-            postings = view.segments[segment].segment->find_term(terms[term].text);
+            postings = view.segments[segment].segment->find_term(terms[term]);
             if (postings) holders += postings->count;
         }
         const double rarity = std::log(1.0 + (total_chunks_ - holders + 0.5) / (holders + 0.5));
-        weights[term] = terms[term].weight * static_cast<float>(rarity);
-        greatest += weights[term] * (kBm25K1 + 1.0F);
+        weights[term] = static_cast<float>(rarity);
     }
     for (uint32_t segment = 0; segment < segments; ++segment) {
         active_.clear();
@@ -51,12 +50,11 @@ float Bm25::search(const IndexView& view, const std::vector<QueryTerm>& terms, F
             Active active{PostingsCursor(postings->data, postings->length, postings->count), weights[term], 0};
             if (active.cursor.next_block()) active_.push_back(active);
         }
-        search_segment(view, segment, filter, best);
+        search_segment(view, segment, priors, filter, best);
     }
-    return greatest;
 }
 
-void Bm25::search_segment(const IndexView& view, uint32_t segment, Filter& filter, Best& best) {
+void Bm25::search_segment(const IndexView& view, uint32_t segment, const Priors& priors, Filter& filter, Best& best) {
     const Segment& data = *view.segments[segment].segment;
     const uint32_t count = data.chunk_count();
     const uint8_t* lengths = data.lengths();
@@ -91,11 +89,11 @@ void Bm25::search_segment(const IndexView& view, uint32_t segment, Filter& filte
             }
         }
         for (uint32_t i = 0; i < end - begin; ++i) {
-            const float score = scores_[i];
-            if (score > 0.0F && score > best.threshold()) {
-                const ChunkRef ref{segment, begin + i};
-                if (filter.admits(ref)) best.offer(ref, score);
-            }
+            // A prior only lowers a score: most chunks are refused before theirs is looked up.
+            if (scores_[i] <= 0.0F || scores_[i] <= best.threshold()) continue;
+            const ChunkRef ref{segment, begin + i};
+            const float score = scores_[i] * priors.of(view, ref);
+            if (score > best.threshold() && filter.admits(ref)) best.offer(ref, score);
         }
         std::fill_n(scores_.begin(), end - begin, 0.0F);
     }

@@ -7,6 +7,7 @@
 #include "search/best.h"
 #include "search/filter.h"
 #include "search/index_view.h"
+#include "search/path_class.h"
 #include "search/postings.h"
 
 namespace flyweight::search {
@@ -14,11 +15,6 @@ namespace flyweight::search {
 // Okapi BM25 (Robertson and Zaragoza, "The Probabilistic Relevance Framework", 2009).
 constexpr float kBm25K1 = 1.2F;
 constexpr float kBm25B = 0.75F;
-
-struct QueryTerm {
-    std::string text;
-    float weight = 1.0F;
-};
 
 // The part of BM25 that depends on a chunk alone, for every frequency up to 16 and every length code: a table
 // instead of a division a posting. Rebuilt when the index changes.
@@ -40,9 +36,9 @@ class TermImpact {
 class Bm25 {
   public:
     void set_view(const IndexView& view);
-    // Offers every admitted chunk with its score to `best`. Returns the sum of the terms' greatest possible
-    // scores, by which a caller can normalise.
-    float search(const IndexView& view, const std::vector<QueryTerm>& terms, Filter& filter, Best& best);
+    // Offers every admitted chunk with its score, times the prior of its file, to `best`.
+    void search(const IndexView& view, const std::vector<std::string>& terms, const Priors& priors, Filter& filter,
+                Best& best);
 
   private:
     static constexpr uint32_t kWindow = 4096;
@@ -52,7 +48,7 @@ class Bm25 {
         float weight;
         uint32_t next;  // within the cursor's block
     };
-    void search_segment(const IndexView& view, uint32_t segment, Filter& filter, Best& best);
+    void search_segment(const IndexView& view, uint32_t segment, const Priors& priors, Filter& filter, Best& best);
 
     TermImpact impact_;
     double total_chunks_ = 0.0;

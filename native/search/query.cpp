@@ -7,8 +7,8 @@ namespace flyweight::search {
 
 namespace {
 
-// Words beyond this many add time and no meaning; a 1 MB query is a pasted file.
-constexpr size_t kMaxQueryTerms = 64;
+// Text beyond this adds time and no meaning: a 1 MB query is a pasted file.
+constexpr size_t kMaxQueryBytes = 4096;
 
 bool is_zero(const std::vector<float>& vector) {
     return std::all_of(vector.begin(), vector.end(), [](float component) { return component == 0.0F; });
@@ -30,34 +30,32 @@ std::vector<Hit> QueryPipeline::run(const IndexView& view, const StaticModel* mo
     std::vector<Hit> hits;
     if (view.segments.empty() || request.limit == 0) return hits;
     prepare(view);
-    const QueryWords words(request.text);
+    const std::string_view text = std::string_view(request.text).substr(0, kMaxQueryBytes);
+    const QueryWords words(text);
     std::vector<float> embedded = request.vector;
     if (embedded.empty() && model != nullptr) {
         embedded.resize(view.segments.front().segment->dimensions());
-        model->embed(request.text, static_cast<uint32_t>(embedded.size()), embedded.data());
+        model->embed(text, static_cast<uint32_t>(embedded.size()), embedded.data());
         model->release();
     }
     filter_.begin(view, request.filter);
+    const Priors priors = words.priors();
+    const size_t wanted = candidates_for(request.limit);
 
-    const size_t wanted = std::max(kCandidatesPerSearch, request.limit);
-    std::vector<QueryTerm> terms;
-    for (const std::string& word : words.words) {
-        if (terms.size() == kMaxQueryTerms) break;
-        terms.push_back({word, 1.0F});
-    }
     lexical_.reset(wanted);
-    const float greatest_lexical = bm25_.search(view, terms, filter_, lexical_);
+    bm25_.search(view, words.terms, priors, filter_, lexical_);
 
     nearest_.reset(wanted);
     if (!embedded.empty() && !is_zero(embedded)) {
         const VectorQuery vector(embedded.data(), embedded.size());
+        const float floor = vector.mean_cosine(view);
         const size_t rescored = std::max(wanted, rescored_for(view.chunk_count()));
-        scan_vectors(view, vector, rescored, filter_, sketched_, nearest_);
-        collect_candidates(view, &vector);
+        scan_vectors(view, vector, floor, priors, rescored, filter_, sketched_, nearest_);
+        collect_candidates(view, priors, &vector, floor);
     } else {
-        collect_candidates(view, nullptr);
+        collect_candidates(view, priors, nullptr, 0.0F);
     }
-    rank(view, words, greatest_lexical, candidates_, request.limit);
+    rank(view, words, candidates_, request.limit);
     for (const Candidate& candidate : candidates_) {
         if (candidate.score >= request.min_score) hits.push_back(make_hit(view, candidate.ref, candidate.score));
     }
@@ -65,13 +63,17 @@ std::vector<Hit> QueryPipeline::run(const IndexView& view, const StaticModel* mo
     return hits;
 }
 
-void QueryPipeline::collect_candidates(const IndexView& view, const VectorQuery* vector) {
+void QueryPipeline::collect_candidates(const IndexView& view, const Priors& priors, const VectorQuery* vector, float floor) {
     candidates_.clear();
-    for (const Scored& scored : lexical_.unsorted()) {
-        const float cosine = vector == nullptr ? 0.0F : vector->cosine(*view.segments[scored.ref.segment].segment, scored.ref.chunk);
-        candidates_.push_back({scored.ref, scored.score, cosine, 0.0F});
+    for (const Scored& found : lexical_.unsorted()) {
+        float dense = 0.0F;
+        if (vector != nullptr) {
+            const float cosine = vector->cosine(*view.segments[found.ref.segment].segment, found.ref.chunk);
+            dense = (cosine - floor) * priors.of(view, found.ref);
+        }
+        candidates_.push_back({found.ref, found.score, dense, 0.0F});
     }
-    for (const Scored& scored : nearest_.unsorted()) candidates_.push_back({scored.ref, 0.0F, scored.score, 0.0F});
+    for (const Scored& found : nearest_.unsorted()) candidates_.push_back({found.ref, 0.0F, found.score, 0.0F});
     // A chunk found by both is kept once, with its lexical score.
     std::sort(candidates_.begin(), candidates_.end(), [](const Candidate& a, const Candidate& b) {
         return a.ref == b.ref ? a.lexical > b.lexical : before(a.ref, b.ref);
@@ -86,7 +88,7 @@ std::vector<Scored> QueryPipeline::scan(const IndexView& view, const std::vector
     filter_.begin(view, kEverything);
     nearest_.reset(limit);
     const VectorQuery query(vector.data(), vector.size());
-    scan_vectors(view, query, std::max(limit, rescored_for(view.chunk_count())), filter_, sketched_, nearest_);
+    scan_vectors(view, query, 0.0F, Priors(), std::max(limit, rescored_for(view.chunk_count())), filter_, sketched_, nearest_);
     view.release();
     return nearest_.sorted();
 }

@@ -35,7 +35,7 @@ class QueryPipeline {
 
   private:
     void prepare(const IndexView& view);
-    void collect_candidates(const IndexView& view, const VectorQuery* vector);
+    void collect_candidates(const IndexView& view, const Priors& priors, const VectorQuery* vector, float floor);
 
     uint64_t prepared_generation_ = ~uint64_t{0};
     Bm25 bm25_;

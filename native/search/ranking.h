@@ -1,18 +1,20 @@
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "search/index_view.h"
+#include "search/path_class.h"
 
 namespace flyweight::search {
 
-// What is known of a chunk when ranking begins.
+// A chunk that one of the two searches found.
 struct Candidate {
     ChunkRef ref;
-    float lexical = 0.0F;  // BM25; 0 where the chunk was not among the lexical best
-    float cosine = 0.0F;
+    float lexical = 0.0F;  // BM25 times prior; 0 where the chunk was not among the lexical best
+    float dense = 0.0F;    // (cosine - mean cosine of all chunks) times prior
     float score = 0.0F;    // the answer
 };
 
@@ -20,16 +22,20 @@ struct Candidate {
 struct QueryWords {
     explicit QueryWords(std::string_view query);
 
-    std::string lowered;
-    std::vector<std::string> words;  // terms without stop words, in order, each once
-    bool looks_like_identifier = false;
+    std::vector<std::string> terms;     // what BM25 looks up, each once
+    std::vector<std::string> parts;     // the words of the query, split and stemmed, each once
+    std::vector<std::string> names;     // tokens that are spelt like identifiers
+    std::optional<std::string> name;    // set when the query as a whole is one name: its last component
+    FileClass asked = 0;                // kinds of file the query asks for
+
+    Priors priors() const;
 };
 
-// How many candidates each of the two searches contributes.
-constexpr size_t kCandidatesPerSearch = 80;
+// Candidates that each of the two searches contributes to a query for `limit` results.
+size_t candidates_for(size_t limit);
 
-// Scores the candidates, orders them best first and keeps `limit`. All policy of the ranking is in ranking.cpp.
-void rank(const IndexView& view, const QueryWords& query, float greatest_lexical, std::vector<Candidate>& candidates,
-          size_t limit);
+// Scores the candidates, orders them best first and keeps `limit`. The whole ranking policy, every rule and every
+// weight, is in ranking.cpp.
+void rank(const IndexView& view, const QueryWords& query, std::vector<Candidate>& candidates, size_t limit);
 
 }  // namespace flyweight::search

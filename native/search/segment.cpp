@@ -104,6 +104,7 @@ void Segment::check_sections(bool verify) {
     records<uint8_t>(Section::kSketch, (chunks + format::kSketchBlock - 1) / format::kSketchBlock * (dimensions / 4 * 32));
     sketch_scales_ = records<float>(Section::kSketchScales, chunks);
     lengths_ = records<uint8_t>(Section::kLengths, chunks);
+    vector_sum_ = records<float>(Section::kVectorSum, dimensions);
     lexicon_blocks_ = (header_.term_count + format::kLexiconBlock - 1) / format::kLexiconBlock;
     lexicon_index_ = records<uint64_t>(Section::kLexiconIndex, lexicon_blocks_);
     std::string_view names = bytes(Section::kNames);

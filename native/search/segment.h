@@ -45,7 +45,7 @@ class Segment {
     std::optional<uint32_t> find_file(std::string_view path) const;
 
     const format::ChunkRecord& chunk(uint32_t index) const { return chunks_[index]; }
-    // symbol NUL scope [NUL further symbol]*
+    // symbol NUL scope [NUL defined name]*
     std::string_view symbols(uint32_t chunk) const;
     // The bytes of a chunk, checked against their checksum: throws FormatError when they were altered.
     std::string_view text(uint32_t chunk) const;
@@ -55,6 +55,7 @@ class Segment {
     const uint8_t* sketch_block(uint32_t block) const;
     const float* sketch_scales() const { return sketch_scales_; }
     const uint8_t* lengths() const { return lengths_; }
+    const float* vector_sum() const { return vector_sum_; }
 
     std::optional<TermPostings> find_term(std::string_view term) const;
 
@@ -85,6 +86,7 @@ class Segment {
     const float* scales_ = nullptr;
     const float* sketch_scales_ = nullptr;
     const uint8_t* lengths_ = nullptr;
+    const float* vector_sum_ = nullptr;
     const uint64_t* lexicon_index_ = nullptr;
     uint64_t lexicon_blocks_ = 0;
 };

@@ -31,9 +31,9 @@ struct PathParts {
 PathParts split_path(std::string_view path) {
     const size_t slash = path.rfind('/');
     const std::string_view name = slash == std::string_view::npos ? path : path.substr(slash + 1);
-    const size_t dot = name.rfind('.');
+    const size_t dot = name.find('.', 1);
     return {slash == std::string_view::npos ? std::string_view() : path.substr(0, slash),
-            dot == std::string_view::npos || dot == 0 ? name : name.substr(0, dot)};
+            name.substr(0, dot)};
 }
 
 }  // namespace
@@ -43,7 +43,8 @@ SegmentBuilder::SegmentBuilder(const std::string& path, uint32_t dimensions, std
       output_(path),
       dimensions_(dimensions),
       meta_(std::move(meta)),
-      rotated_(dimensions) {
+      rotated_(dimensions),
+      vector_sum_(dimensions) {
     output_.begin(Section::kText);
 }
 
@@ -68,6 +69,7 @@ void SegmentBuilder::add_vector(const float* vector) {
     uint8_t* block = sketch_.data() + sketch_.size() - sketch_block_bytes(dimensions_);
     // Stored rotated: sketch and int8 share the rotation, and even components lose less to rounding.
     rotate(vector, dimensions_, rotated_.data());
+    for (size_t i = 0; i < dimensions_; ++i) vector_sum_[i] += rotated_[i];
     sketch_scales_.push_back(encode_sketch(rotated_.data(), dimensions_, lane, block));
     vectors_.resize(vectors_.size() + dimensions_);
     scales_.push_back(quantize_int8(rotated_.data(), dimensions_, vectors_.data() + vectors_.size() - dimensions_));
@@ -84,22 +86,23 @@ void SegmentBuilder::add_file(const FileInput& file, std::string_view text, std:
         const size_t symbol_offset = symbols_.size();
         symbols_.append(chunk.symbol.substr(0, 1024)).push_back('\0');
         symbols_.append(chunk.scope.substr(0, 1024));
-        if (!chunk.further_symbols.empty()) {
+        if (!chunk.defined.empty()) {
             symbols_.push_back('\0');
-            symbols_.append(chunk.further_symbols.substr(0, 8192));
+            symbols_.append(chunk.defined.substr(0, 8192));
         }
         if (symbols_.size() > UINT32_MAX) throw IoError("too many symbols for one segment");
         chunks_.push_back({file_number, chunk.start_line, chunk.end_line, chunk.start_byte,
                            static_cast<uint32_t>(chunk_text.size()), static_cast<uint32_t>(symbol_offset),
                            static_cast<uint16_t>(symbols_.size() - symbol_offset), name_number(chunk.kind),
                            crc32c(0, chunk_text.data(), chunk_text.size())});
-        terms_.add(chunk_text, kFieldWeights.text);
-        terms_.add(chunk.symbol, kFieldWeights.symbol);
-        terms_.add(chunk.further_symbols, kFieldWeights.symbol);
+        const uint32_t terms = terms_.add(chunk_text, kFieldWeights.text);
+        terms_.add(chunk.defined, kFieldWeights.symbol);
         terms_.add(chunk.scope, kFieldWeights.scope);
+        // What continues a definition is no definition of it.
+        if (chunk.defined.empty()) terms_.add(chunk.symbol, kFieldWeights.scope);
         terms_.add(path.stem, kFieldWeights.file_stem);
         terms_.add(path.directory, kFieldWeights.directory);
-        const uint32_t terms = terms_.end_chunk();
+        terms_.end_chunk();
         total_terms_ += terms;
         lengths_.push_back(encode_length(terms));
         add_vector(vectors);
@@ -172,6 +175,8 @@ uint64_t SegmentBuilder::finish() {
     output_.write(sketch_scales_.data(), sketch_scales_.size() * sizeof(float));
     output_.begin(Section::kLengths);
     output_.write(lengths_.data(), lengths_.size());
+    output_.begin(Section::kVectorSum);
+    output_.write(vector_sum_.data(), vector_sum_.size() * sizeof(float));
     write_postings(header.term_count);
     return output_.finish(header);
 }

@@ -28,7 +28,7 @@ struct ChunkInput {
     uint32_t end_line;
     std::string_view symbol;
     std::string_view scope;
-    std::string_view further_symbols;  // NUL-separated
+    std::string_view defined;  // names whose definitions begin here, NUL-separated
     std::string_view kind;
 };
 
@@ -71,6 +71,7 @@ class SegmentBuilder {
     std::vector<uint8_t> sketch_;
     std::vector<float> sketch_scales_;
     std::vector<float> rotated_;
+    std::vector<float> vector_sum_;
     std::vector<uint8_t> lengths_;
     uint64_t text_size_ = 0;
     uint64_t total_terms_ = 0;

@@ -22,7 +22,7 @@ enum class Section : uint32_t {
     kPaths = 4,         // path bytes, no separators
     kFileOrder = 5,     // u32 file numbers in ascending order of path bytes
     kChunks = 6,        // ChunkRecord per chunk
-    kSymbols = 7,       // per chunk: symbol NUL scope [NUL further symbol]*
+    kSymbols = 7,       // per chunk: symbol NUL scope [NUL defined name]*
     kVectors = 8,       // int8, chunk-major
     kScales = 9,        // f32 per chunk: int8 value * scale = component
     kSketch = 10,       // one bit per dimension, in blocks of kSketchBlock chunks
@@ -32,8 +32,9 @@ enum class Section : uint32_t {
     kLexiconIndex = 14, // u64 offset of each block in kLexicon
     kPostings = 15,
     kText = 16,         // the bytes of every indexed file
+    kVectorSum = 17,    // f32 per dimension: sum of the chunks' vectors
 };
-constexpr uint32_t kSectionCount = 16;
+constexpr uint32_t kSectionCount = 17;
 
 struct Header {
     std::array<char, 8> magic;

@@ -232,7 +232,15 @@ class Merge {
     void write_vectors() {
         const size_t dimensions = sources_.front().segment.dimensions();
         output_.begin(Section::kVectors);
-        each_chunk([&](const Source& source, uint32_t chunk) { copy(source.segment.vector(chunk), dimensions); });
+        std::vector<double> sum(dimensions);
+        each_chunk([&](const Source& source, uint32_t chunk) {
+            const int8_t* vector = source.segment.vector(chunk);
+            const double scale = source.segment.scale(chunk);
+            for (size_t i = 0; i < dimensions; ++i) sum[i] += scale * vector[i];
+            copy(vector, dimensions);
+        });
+        output_.begin(Section::kVectorSum);
+        for (const double component : sum) output_.write_record(static_cast<float>(component));
         output_.begin(Section::kScales);
         each_chunk([this](const Source& source, uint32_t chunk) {
             const float scale = source.segment.scale(chunk);

@@ -50,12 +50,15 @@ __attribute__((target("avx2"))) inline __m256 scaled(const int8_t* values, __m25
 __attribute__((target("avx2"))) void add_64_avx2(const int8_t* table, size_t stride, const float* scales,
                                                  const uint32_t* tokens, size_t count, float* sum) {
     __m256 lane[8];
+#pragma GCC unroll 8
     for (size_t k = 0; k < 8; ++k) lane[k] = _mm256_loadu_ps(sum + 8 * k);
     for (size_t i = 0; i < count; ++i) {
         const int8_t* row = table + tokens[i] * stride;
         const __m256 scale = _mm256_set1_ps(scales[tokens[i]]);
+#pragma GCC unroll 8
         for (size_t k = 0; k < 8; ++k) lane[k] = _mm256_add_ps(lane[k], scaled(row + 8 * k, scale));
     }
+#pragma GCC unroll 8
     for (size_t k = 0; k < 8; ++k) _mm256_storeu_ps(sum + 8 * k, lane[k]);
 }
 
@@ -100,7 +103,7 @@ StaticModel::StaticModel(const std::string& path) : file_(path) {
         read(0, &header, sizeof header);
         if (header.magic != format::kMagic) damaged(path, "it is not a model file");
         if (header.version != format::kVersion) {
-            throw FormatError("model " + path + " has format " + std::to_string(header.version) + ", this build reads " +
+            throw VersionError("model " + path + " has format " + std::to_string(header.version) + ", this build reads " +
                               std::to_string(format::kVersion) + ": install the version of the package it came with");
         }
         if (header.header_crc != crc32c(0, &header, offsetof(format::Header, header_crc))) {

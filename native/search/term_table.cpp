@@ -45,7 +45,8 @@ void TermTable::grow() {
     }
 }
 
-void TermTable::add(std::string_view text, uint32_t weight) {
+uint32_t TermTable::add(std::string_view text, uint32_t weight) {
+    uint32_t terms = 0;
     splitter_.split(text, [&](std::string_view term) {
         const uint32_t term_number = number(term);
         Entry& entry = entries_[term_number];
@@ -55,20 +56,18 @@ void TermTable::add(std::string_view text, uint32_t weight) {
             current_.push_back({term_number, 0});
         }
         current_[entry.current_slot].frequency += weight;
-        chunk_terms_ += weight;
+        ++terms;
     });
+    return terms;
 }
 
-uint32_t TermTable::end_chunk() {
+void TermTable::end_chunk() {
     for (const Posting& posting : current_) {
         postings_.push_back({posting.chunk, chunk_ << 8 | std::min<uint32_t>(posting.frequency, 255)});
         ++entries_[posting.chunk].count;
     }
     current_.clear();
     ++chunk_;
-    const uint32_t terms = chunk_terms_;
-    chunk_terms_ = 0;
-    return terms;
 }
 
 size_t TermTable::memory_bytes() const {

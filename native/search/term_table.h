@@ -15,7 +15,7 @@ struct FieldWeights {
     uint32_t text = 1;
     uint32_t symbol = 2;
     uint32_t scope = 1;
-    uint32_t file_stem = 2;
+    uint32_t file_stem = 3;
     uint32_t directory = 1;
 };
 
@@ -25,9 +25,9 @@ class TermTable {
   public:
     TermTable();
 
-    void add(std::string_view text, uint32_t weight);
-    // Ends the current chunk; returns the number of terms it had, weights included.
-    uint32_t end_chunk();
+    // Adds the terms of `text` to the current chunk; returns how many there are.
+    uint32_t add(std::string_view text, uint32_t weight);
+    void end_chunk();
 
     size_t memory_bytes() const;
 
@@ -66,7 +66,6 @@ class TermTable {
     std::vector<Posting> current_;  // chunk holds the term number here
     std::vector<Packed> postings_;
     uint32_t chunk_ = 0;
-    uint32_t chunk_terms_ = 0;
 };
 
 template <typename Sink>

@@ -1,82 +1,83 @@
 #include "search/terms.h"
 
 #include <algorithm>
-#include <array>
 
 #include "search/segment_format.h"
+#include "search/stem.h"
 
 namespace flyweight::search {
 
 namespace {
 
-// A part shorter than this ("a", "8") says nothing on its own.
-constexpr size_t kMinPartBytes = 2;
-// Nobody names a thing with more than this many bytes; what is longer is data (a base64 block, a hash table).
-constexpr size_t kMaxWordBytes = 256;
+// Nobody names a thing with more bytes than this; what is longer is data (a base64 block, a hash).
+constexpr size_t kMaxTokenBytes = 256;
 
-bool is_lower(unsigned char c) { return (c >= 'a' && c <= 'z') || c >= 0x80; }
-bool is_upper(unsigned char c) { return c >= 'A' && c <= 'Z'; }
-bool is_digit(unsigned char c) { return c >= '0' && c <= '9'; }
+bool is_lower(char c) { return (c >= 'a' && c <= 'z') || static_cast<unsigned char>(c) >= 0x80; }
+bool is_upper(char c) { return c >= 'A' && c <= 'Z'; }
+bool is_digit(char c) { return c >= '0' && c <= '9'; }
+char lower(char c) { return is_upper(c) ? static_cast<char>(c + ('a' - 'A')) : c; }
 
 constexpr std::string_view kStopWords[] = {
-    "a",    "an",    "and",   "any",   "are",  "as",    "at",    "be",   "been",  "being", "by",
-    "can",  "could", "did",   "do",    "does", "done",  "for",   "from", "had",   "has",   "have",
-    "how",  "i",     "in",    "into",  "is",   "it",    "its",   "me",   "my",    "of",    "on",
-    "or",   "our",   "should", "so",   "some", "such",  "that",  "the",  "their", "them",  "then",
-    "there", "these", "they", "this",  "those", "to",   "was",   "we",   "were",  "what",  "when",
-    "where", "which", "who",  "why",   "will", "with",  "would", "you",  "your",
+    "a",     "an",     "and",   "are",   "as",    "at",     "be",     "been",  "being",  "but",   "by",    "can",
+    "could", "did",    "do",    "does",  "doing", "done",   "for",    "from",  "get",    "gets",  "got",   "had",
+    "has",   "have",   "how",   "i",     "if",    "in",     "into",   "is",    "it",     "its",   "me",    "my",
+    "no",    "not",    "of",    "off",   "on",    "onto",   "or",     "our",   "out",    "over",  "should", "so",
+    "some",  "such",   "than",  "that",  "the",   "their",  "them",   "then",  "there",  "these", "they",  "this",
+    "those", "through", "to",   "under", "until", "up",     "via",    "was",   "we",     "were",  "what",  "when",
+    "where", "which",  "while", "who",   "whose", "why",    "will",   "with",  "within", "without", "would", "you",
+    "your",
 };
-
 
 }  // namespace
 
-void TermSplitter::analyse(std::string_view word) {
+void TermSplitter::add_part(std::string_view part) {
+    const size_t begin = stems_.size();
+    for (const char c : part.substr(0, format::kMaxTermBytes)) stems_.push_back(lower(c));
+    stem(stems_, begin);
+    parts_.push_back({static_cast<uint32_t>(begin), static_cast<uint32_t>(stems_.size() - begin)});
+}
+
+void TermSplitter::analyse(std::string_view token) {
     parts_.clear();
-    lowered_.clear();
-    whole_begin_ = whole_end_ = 0;
-    if (word.size() > kMaxWordBytes) return;
-    size_t part_begin = 0;
-    const auto close_part = [&](size_t end) {
-        if (end - part_begin >= kMinPartBytes && parts_.size() < 64) {
-            parts_.push_back({static_cast<uint32_t>(part_begin),
-                              static_cast<uint32_t>(std::min(end, part_begin + format::kMaxTermBytes))});
-        }
-        part_begin = end;
-    };
-    for (size_t i = 0; i < word.size(); ++i) {
-        const auto c = static_cast<unsigned char>(word[i]);
-        lowered_.push_back(is_upper(c) ? static_cast<char>(c + 32) : static_cast<char>(c));
-        if (c == '_') {
-            close_part(i);
-            part_begin = i + 1;
+    stems_.clear();
+    whole_.clear();
+    if (token.size() > kMaxTokenBytes) return;
+    size_t i = 0;
+    while (i < token.size()) {
+        const size_t begin = i;
+        if (is_upper(token[i])) {
+            while (i < token.size() && is_upper(token[i])) ++i;
+            if (i < token.size() && is_lower(token[i])) {
+                // The last capital of a run starts the next word: HTTPServer is HTTP and Server.
+                if (i - begin > 1) {
+                    --i;
+                } else {
+                    while (i < token.size() && is_lower(token[i])) ++i;
+                }
+            }
+        } else if (is_lower(token[i])) {
+            while (i < token.size() && is_lower(token[i])) ++i;
+        } else if (is_digit(token[i])) {
+            while (i < token.size() && is_digit(token[i])) ++i;
+        } else {
+            ++i;
             continue;
         }
-        if (i == part_begin) continue;
-        const auto previous = static_cast<unsigned char>(word[i - 1]);
-        const bool camel = is_upper(c) && (is_lower(previous) || is_digit(previous));
-        // The last capital of a run starts the next word: HTTPServer is HTTP and Server.
-        const bool run_ends = is_lower(c) && is_upper(previous) && i >= 2 && i - 1 > part_begin &&
-                              is_upper(static_cast<unsigned char>(word[i - 2]));
-        // Digits stay with the letters before them (v2, utf8) and begin a word only after which letters follow.
-        const bool after_digits = is_digit(previous) && is_lower(c) && i - part_begin >= 3;
-        if (camel || after_digits) {
-            close_part(i);
-        } else if (run_ends) {
-            close_part(i - 1);
-        }
+        add_part(token.substr(begin, i - begin));
     }
-    close_part(word.size());
-    while (whole_begin_ < lowered_.size() && lowered_[whole_begin_] == '_') ++whole_begin_;
-    whole_end_ = static_cast<uint32_t>(lowered_.size());
-    while (whole_end_ > whole_begin_ && lowered_[whole_end_ - 1] == '_') --whole_end_;
-    whole_end_ = std::min(whole_end_, whole_begin_ + format::kMaxTermBytes);
-    if (whole_end_ - whole_begin_ < kMinPartBytes && !(whole_end_ > whole_begin_ && is_lower(static_cast<unsigned char>(lowered_[whole_begin_])))) {
-        whole_end_ = whole_begin_;
+    if (parts_.size() > 1) {
+        for (const char c : token.substr(0, format::kMaxTermBytes)) whole_.push_back(lower(c));
     }
 }
 
-bool is_stop_word(std::string_view term) {
-    return std::find(std::begin(kStopWords), std::end(kStopWords), term) != std::end(kStopWords);
+bool is_stop_word(std::string_view lowered) {
+    return std::binary_search(std::begin(kStopWords), std::end(kStopWords), lowered);
+}
+
+std::string lowered(std::string_view text) {
+    std::string result(text);
+    std::transform(result.begin(), result.end(), result.begin(), lower);
+    return result;
 }
 
 }  // namespace flyweight::search

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <numeric>
 
 #include "search/quantize.h"
 
@@ -28,8 +29,12 @@ float VectorQuery::cosine(const Segment& segment, uint32_t chunk) const {
     return static_cast<float>(dot) * scale_ * segment.scale(chunk);
 }
 
-void scan_vectors(const IndexView& view, const VectorQuery& query, size_t rescored, Filter& filter, Best& candidates,
-                  Best& best) {
+float VectorQuery::mean_cosine(const IndexView& view) const {
+    return std::inner_product(rotated_.begin(), rotated_.end(), view.centroid().begin(), 0.0F);
+}
+
+void scan_vectors(const IndexView& view, const VectorQuery& query, float floor, const Priors& priors, size_t rescored,
+                  Filter& filter, Best& candidates, Best& best) {
     constexpr uint32_t kBlock = format::kSketchBlock;
     candidates.reset(rescored);
     float estimates[kBlock];
@@ -40,19 +45,25 @@ void scan_vectors(const IndexView& view, const VectorQuery& query, size_t rescor
             const uint32_t lanes = std::min(kBlock, count - begin);
             const float* factors = segment.sketch_scales() + begin;
             float padded[kBlock] = {};
-            if (lanes < kBlock) factors = std::copy_n(factors, lanes, padded) - lanes;
-            uint64_t above = query.sketch().scan_block(segment.sketch_block(begin / kBlock), factors, candidates.threshold(), estimates);
+            if (lanes < kBlock) {
+                std::copy_n(factors, lanes, padded);
+                factors = padded;
+            }
+            uint64_t above = query.sketch().scan_block(segment.sketch_block(begin / kBlock), factors,
+                                                       candidates.threshold() + floor, estimates);
             if (lanes < kBlock) above &= (uint64_t{1} << lanes) - 1;
             for (; above != 0; above &= above - 1) {
                 const auto lane = static_cast<uint32_t>(std::countr_zero(above));
                 const ChunkRef ref{number, begin + lane};
-                if (estimates[lane] > candidates.threshold() && filter.admits(ref)) candidates.offer(ref, estimates[lane]);
+                const float score = (estimates[lane] - floor) * priors.of(view, ref);
+                if (score > candidates.threshold() && filter.admits(ref)) candidates.offer(ref, score);
             }
         }
     }
     for (const Scored& candidate : candidates.unsorted()) {
         const Segment& segment = *view.segments[candidate.ref.segment].segment;
-        best.offer(candidate.ref, query.cosine(segment, candidate.ref.chunk));
+        const float cosine = query.cosine(segment, candidate.ref.chunk);
+        best.offer(candidate.ref, (cosine - floor) * priors.of(view, candidate.ref));
     }
 }
 

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from flyweight.index import language_names
 from flyweight.index.language import HEAD_BYTES, detect
-from flyweight.index.language_names import LANGUAGES, canonical, suggestions
+from flyweight.index.language_names import canonical, languages, suggestions
 
+LANGUAGES = languages()
 NAMED = {
     "a.py": "python", "a.pyi": "python", "lib.rs": "rust", "main.go": "go", "A.java": "java",
     "a.js": "javascript", "a.mjs": "javascript", "a.jsx": "javascript", "a.mts": "typescript",
@@ -152,20 +153,21 @@ def test_an_extension_always_gives_a_known_language(extension: str, head: bytes)
 @pytest.mark.parametrize(
     ("name", "language"),
     [("py", "python"), ("C++", "cpp"), ("js", "javascript"), ("ts", "typescript"), ("rs", "rust"),
-     ("sh", "bash"), ("c#", "csharp"), (" Golang ", "go"), ("tsx", "tsx"), ("klingon", None), ("", None)],
+     ("sh", "bash"), ("c#", "csharp"), (" Golang ", "go"), ("tsx", "tsx"), ("klingon", None), ("", None),
+     ("c cpp", None), ("py:python", None), (":", None)],
 )  # fmt: skip
 def test_alias_leads_to_the_canonical_name(name: str, language: str | None) -> None:
     assert canonical(name) == language
 
 
 def test_every_language_is_its_own_canonical_name() -> None:
-    assert [canonical(language) for language in LANGUAGES] == list(LANGUAGES)
-    assert len(set(LANGUAGES)) == len(LANGUAGES)
+    assert [canonical(language) for language in LANGUAGES] == LANGUAGES == sorted(set(LANGUAGES))
 
 
 def test_every_alias_leads_to_a_language() -> None:
-    for alias in language_names._ALIASES:
-        assert canonical(alias) is not None
+    for alias, _, language in (pair.partition(":") for pair in language_names._ALIASES.split()):
+        assert canonical(alias) == language
+        assert language in LANGUAGES
         assert alias not in LANGUAGES
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -85,8 +86,8 @@ def test_hidden_files_are_listed(tmp_path: Path) -> None:
 
 
 def test_version_control_and_our_own_index_are_left_out(tmp_path: Path) -> None:
-    write(tmp_path, ".git/config", ".hg/a", "sub/.svn/a", ".flyweight/manifest", "a.py")
-    assert found(tmp_path) == ["a.py"]
+    write(tmp_path, ".git/config", ".hg/a", "sub/.svn/a", ".flyweight/manifest", "a.py", "sub/.hg")
+    assert found(tmp_path) == ["a.py", "sub/.hg"]
     assert skipped(tmp_path) == {
         ".flyweight/": "index directory",
         ".git/": "version control",
@@ -219,6 +220,30 @@ def test_rules_above_the_root_apply_within_its_repository(tmp_path: Path) -> Non
     assert found(tmp_path / "a/b") == ["main.py"]
 
 
+def test_a_linked_ignore_file_above_the_root_ignores_nothing(tmp_path: Path) -> None:
+    git(tmp_path, "init", "-q")
+    write(tmp_path, "sub/a.log")
+    write(tmp_path, "rules", text="*.log\n")
+    (tmp_path / ".gitignore").symlink_to("rules")
+    assert found(tmp_path / "sub") == listed_by_git(tmp_path / "sub") == ["a.log"]
+
+
+def test_a_pipe_for_the_global_excludes_file_does_not_block(tmp_path: Path, home: Path) -> None:
+    def give_up(*_: object) -> None:
+        raise AssertionError("the walk waits for a pipe")
+
+    write(tmp_path, "a.py")
+    (home / ".config/git").mkdir(parents=True)
+    os.mkfifo(home / ".config/git/ignore")
+    before = signal.signal(signal.SIGALRM, give_up)
+    signal.alarm(10)
+    try:
+        assert found(tmp_path) == ["a.py"]
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
 def test_rules_above_the_root_do_not_apply_without_a_repository(tmp_path: Path) -> None:
     write(tmp_path, "a/x.log")
     (tmp_path / ".gitignore").write_text("*.log\n")
@@ -238,7 +263,7 @@ def test_the_configured_global_excludes_file_is_read(tmp_path: Path, home: Path,
     write(tmp_path, "a.log", "a.py")
     (home / "rules").write_text("*.log\n")
     (home / ".gitconfig").write_text(
-        f'[user]\nname = t\n[core "x"]\nexcludesFile = nowhere\n[Core]\n{line}\n[diff]\n'
+        f'[core "x"]\nexcludesFile = nowhere\n[Core]\n{line}\n[diff]\nexcludesFile = nowhere\n'
     )
     git(tmp_path, "init", "-q")
     assert found(tmp_path) == listed_by_git(tmp_path) == ["a.py"]
@@ -300,6 +325,15 @@ def test_repositories_below_a_root_that_is_in_none_are_entered_with_their_own_ru
         write(tmp_path / name, "a.log", "sub/b.log", "c.py")
     (tmp_path / "one/.git/info/exclude").write_text("/a.log\n")
     assert found(tmp_path) == ["one/c.py", "one/sub/b.log", "two/a.log", "two/c.py", "two/sub/b.log"]
+
+
+def test_a_repository_inside_one_that_was_entered_is_left_out(tmp_path: Path) -> None:
+    for name in ("one", "one/two"):
+        (tmp_path / name).mkdir()
+        git(tmp_path / name, "init", "-q")
+        write(tmp_path / name, "a.py")
+    assert found(tmp_path) == ["one/a.py"]
+    assert skipped(tmp_path)["one/two/"] == "nested repository"
 
 
 def test_a_directory_that_only_looks_like_a_repository_is_entered(tmp_path: Path) -> None:

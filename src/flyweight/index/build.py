@@ -80,7 +80,7 @@ def build(
     Once `stopped()` is true nothing new is begun: what the workers hold is committed and the statistics say that the
     run was interrupted.
     """
-    next(walk(request.root), None)  # a root that is not there is said before anything is created
+    walk(request.root)  # a root that is not there is said before anything is created
     _make_index_directory(request.index_path)
     lock = WriterLock(request.index_path)
     try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import resource
 import time
 from importlib.machinery import EXTENSION_SUFFIXES, ExtensionFileLoader, ModuleSpec
@@ -27,11 +28,15 @@ _REQUIREMENTS = "tree-sitter>=0.26,<0.27 and tree-sitter-language-pack>=0.13,<1"
 # What tree-sitter numbers the nodes it could not fit into the grammar.
 _ERROR_KIND = 0xFFFF
 
-# Processor time one parse may take; 256 KB of real code take 0.1 s.
+# Processor time one parse may take; 192 KB of real code take 0.1 s.
 _PARSE_LIMIT_S = 2.0
-# What one parse may add to the highest resident set so far; real code of the size parsed here needs 11 MB at most.
-_PARSE_LIMIT_KIB = 16 * 1024
+# What one parse may add to the highest resident set so far; real code of the size parsed here needs 8 MB at most.
+_PARSE_LIMIT_KIB = 12 * 1024
 _SLOW_STEP_S = 0.001
+# Scanners of some grammars look ahead to the end of the line from every position on it.
+_LINE_LIMIT_BYTES = 16 * 1024
+# Unclosed type arguments take memory in the square of their number: 2,000 of them 390 MB in TypeScript.
+_OPEN_GENERICS = re.compile(rb"(?:<[^<>;{}]{0,15}){300}")
 
 LEADING = Rule()
 CONTAINER = Rule()
@@ -76,7 +81,9 @@ class Grammar:
         self.rules = _rules(language, syntax)
 
     def parse(self, source: bytes) -> Tree | None:
-        """The tree of a source in UTF-8, or None if it takes the parser far more work than code does."""
+        """The tree of a source in UTF-8, or None if it would take the parser far more work or memory than code does."""
+        if _is_hostile(source):
+            return None
         patience = _Patience(len(source))
         # A view, because some scanners run to the end and back so often that copies would dominate the parse.
         view = memoryview(source)
@@ -105,6 +112,13 @@ def _rules(language: Language, syntax: Syntax) -> dict[int, Rule]:
         elif name in syntax.leading or "comment" in name:
             rules[number] = LEADING
     return rules
+
+
+def _is_hostile(source: bytes) -> bool:
+    """Whether a source is known to defeat parsers in ways that cannot be interrupted."""
+    if _OPEN_GENERICS.search(source) is not None:
+        return True
+    return len(source) > _LINE_LIMIT_BYTES and max(map(len, source.split(b"\n"))) > _LINE_LIMIT_BYTES
 
 
 _loaded: dict[str, Grammar] = {}

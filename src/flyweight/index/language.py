@@ -16,7 +16,7 @@ HEAD_BYTES = 16 * 1024  # what detect() looks at: a license and an introduction 
 def detect(path: str, head: bytes) -> str:
     """The language of the file ``path`` whose contents begin with ``head``; ``"text"`` when nothing tells.
 
-    Only the last component of the path counts. The result is one of ``language_names.LANGUAGES``.
+    Only the last component of the path counts. The result is one of ``language_names.languages()``.
     """
     head = head[:HEAD_BYTES]
     name = path.rpartition("/")[2].lower()

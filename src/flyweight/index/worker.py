@@ -16,7 +16,7 @@ from flyweight._build import SegmentBuilder
 from flyweight.errors import FlyweightError, IndexWriteError
 from flyweight.index.chunk import chunk
 from flyweight.index.content import reason_to_skip
-from flyweight.index.language import detect
+from flyweight.index.language import HEAD_BYTES, detect
 from flyweight.index.memory import private_bytes, return_free_memory
 
 TYPE_CHECKING = False
@@ -52,7 +52,8 @@ class Worker:
         meta: bytes,
     ) -> None:
         self._channel = channel
-        self._root = os.fsencode(root)
+        directory = root if os.path.isdir(root) else os.path.dirname(root)  # a single file is named by its base name
+        self._root = os.fsencode(directory)
         self._segment_prefix = segment_prefix
         self._embedder = embedder
         self._batch_size = batch_size
@@ -112,7 +113,7 @@ class Worker:
             builder.add_skipped(path, reason, digest, len(text), mtime_ns)
             self._keep_to_share(256)
             return path, reason, 0, len(text)
-        language = detect(path, text[: 16 * 1024])
+        language = detect(path, text[:HEAD_BYTES])
         chunks = chunk(text, language)
         try:
             builder.add_file(path, language, digest, mtime_ns, text, chunks, self._embed(path, text, chunks))
@@ -141,15 +142,18 @@ class Worker:
         return b"".join(pieces), after.st_mtime_ns if settled else 0
 
     def _embed(self, path: str, text: bytes, chunks: list[Chunk]) -> bytes:
-        directory, _, name = os.fsencode(path).rpartition(b"/")
-        place = directory.rpartition(b"/")[2] + b" " + name.partition(b".")[0] + b" "
+        directory, _, name = path.rpartition("/")
+        place = f"{directory.rpartition('/')[2]} {name.partition('.')[0]}"
         texts = [
-            place + f"{piece.scope} {' '.join(piece.symbols)}\n".encode("utf-8", "replace")
-            + text[piece.start_byte : piece.end_byte]
-            for piece in chunks
+            self._name_prefix(place, piece) + text[piece.start_byte : piece.end_byte] for piece in chunks
         ]
         size = self._batch_size
         return b"".join(self._embedder.embed(texts[i : i + size]) for i in range(0, len(texts), size))
+
+    @staticmethod
+    def _name_prefix(place: str, piece: Chunk) -> bytes:
+        """What a chunk is called, said twice: names weigh more than the same words in a body."""
+        return (2 * f"{place} {piece.scope} {' '.join(piece.symbols)}\n").encode("utf-8", "replace")
 
     def _open_builder(self) -> SegmentBuilder:
         if self._builder is None:

@@ -1,0 +1,58 @@
+# make demo    build, index this repository (or CODE=path) and ask it five questions
+# make test    build and run the whole test suite
+# make lint    ruff, mypy --strict, clang-format
+# make bench   every figure of the README (REPOS=dir: existing clones of the evaluation repositories)
+# make model   remake the embedding model; see training/README.md
+
+PYTHON ?= python3
+VENV ?= .venv
+CODE ?= .
+BENCH_ARGS ?= $(if $(REPOS),--repos $(REPOS))
+
+# A stamp per kind of environment: what is installed is what the sources say, and nothing is installed twice.
+SOURCES := $(shell find src native CMakeLists.txt pyproject.toml -type f ! -name '*.pyc' 2>/dev/null)
+BIN := $(VENV)/bin
+
+.PHONY: build demo test lint format bench bench-peers kill-test clean
+
+build: $(VENV)/.installed
+
+$(VENV)/.created:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Flyweight needs Python 3.11 or newer; say PYTHON=/path/to/python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet "scikit-build-core>=0.10,<2" "nanobind>=2.2,<4" "cmake>=3.18,<5" "ninja>=1.10,<2"
+	touch $@
+
+$(VENV)/.installed: $(VENV)/.created $(SOURCES)
+	@echo "building flyweight"
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pip install --quiet --no-build-isolation .
+	touch $@
+
+$(VENV)/.tested: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --no-build-isolation ".[test]"
+	touch $@
+
+demo: build
+	$(BIN)/python examples/demo.py $(CODE)
+
+test: $(VENV)/.tested
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet "ruff>=0.8,<1" "mypy>=1.13,<3" "clang-format>=18,<24"
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/clang-format --dry-run --Werror $$(find native -name '*.h' -o -name '*.cpp')
+
+format: $(VENV)/.installed
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/clang-format -i $$(find native -name '*.h' -o -name '*.cpp')
+
+bench: $(VENV)/.tested
+	$(BIN)/python -m benchmarks $(BENCH_ARGS)
+
+clean:
+	rm -rf build $(VENV) .demo

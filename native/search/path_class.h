@@ -1,0 +1,40 @@
+#pragma once
+
+#include <array>
+#include <string_view>
+
+#include "search/index_view.h"
+
+namespace flyweight::search {
+
+// What a path says its file is, as bits of a FileClass. How much each counts is policy: see ranking.cpp.
+enum PathClass : FileClass {
+    kTest = 1,
+    kExample = 2,
+    kVendored = 4,     // third-party or generated
+    kLegacy = 8,       // compatibility layers
+    kProse = 16,
+    kData = 32,        // configuration and tables
+    kReexport = 64,    // __init__.py and the like
+    kDeclaration = 128,  // .d.ts
+};
+
+FileClass classify(std::string_view path);
+
+// What a query makes of each class: a factor on the scores of its files. A factor is never above 1.
+class Priors {
+  public:
+    Priors() { by_class_.fill(1.0F); }
+    // `factors` in the order of the bits; `lifted` are the classes the query asks for.
+    Priors(const std::array<float, 8>& factors, FileClass lifted);
+
+    float of(const IndexView& view, ChunkRef ref) const {
+        const uint32_t file = view.segments[ref.segment].segment->chunk(ref.chunk).file;
+        return by_class_[view.file_class(ref.segment, file)];
+    }
+
+  private:
+    std::array<float, 256> by_class_;
+};
+
+}  // namespace flyweight::search
