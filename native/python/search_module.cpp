@@ -33,6 +33,7 @@ using python::path_object;
 using python::text_object;
 
 using Pieces = std::vector<std::string>;
+using Stamp = std::tuple<int64_t, uint64_t, uint64_t>;  // of the manifest: mtime_ns, inode, size
 
 double monotonic_seconds() {
     timespec now{};
@@ -62,14 +63,18 @@ class Searcher {
         if (!model_path.is_none()) model_ = StaticModel::open(bytes_of(model_path));
     }
 
-    void load(uint64_t generation, const std::vector<std::pair<nb::object, std::string>>& segments) {
+    // Opens the segments and makes them what searches see. `stamp` says which manifest they are from; it is kept with
+    // the view in one step, so that threads that load at the same time can at worst load once more.
+    void load(const Stamp& stamp, const std::vector<std::pair<nb::object, std::string>>& segments) {
         auto view = std::make_shared<IndexView>();
-        view->generation = generation;
+        // Counted here and not taken from the manifest: an index that was deleted and made again starts over.
+        view->generation = ++loads_;
         for (const auto& [path_given, dead] : segments) {
             const std::string path = bytes_of(path_given);
             SegmentView part;
             // A segment that stays is not opened, and so not checked, again.
-            for (const SegmentView& known : view_->segments) {
+            const std::shared_ptr<const IndexView> current = view_;
+            for (const SegmentView& known : current->segments) {
                 if (known.segment->path() == path) part.segment = known.segment;
             }
             if (!part.segment) {
@@ -84,10 +89,14 @@ class Searcher {
         }
         view->seal();
         view_ = std::move(view);
+        stamp_ = stamp;
     }
+
+    bool is_current(const Stamp& stamp) const { return stamp_ == stamp; }
 
     void unload() {
         view_ = std::make_shared<IndexView>();
+        stamp_ = {};
         cache_.clear();
     }
 
@@ -134,7 +143,6 @@ class Searcher {
         return found;
     }
 
-    uint64_t generation() const { return view_->generation; }
     uint64_t chunk_count() const { return view_->chunk_count(); }
     const StaticModel* model() const { return model_.get(); }
     QueryCache& cache() { return cache_; }
@@ -169,6 +177,8 @@ class Searcher {
 
     std::shared_ptr<const StaticModel> model_;
     std::shared_ptr<const IndexView> view_ = std::make_shared<IndexView>();
+    Stamp stamp_{};
+    uint64_t loads_ = 0;
     QueryCache cache_;
     std::vector<std::unique_ptr<QueryPipeline>> idle_;
 };
@@ -239,14 +249,14 @@ void bind_searcher(nb::module_& module) {
     nb::class_<Searcher>(module, "Searcher")
         .def(nb::init<const nb::object&, size_t, size_t, double>(), nb::arg("model_path").none(), nb::arg("cache_entries"),
              nb::arg("hits_per_entry"), nb::arg("ttl_s"))
-        .def("load", &Searcher::load, nb::arg("generation"), nb::arg("segments"))
+        .def("load", &Searcher::load, nb::arg("stamp"), nb::arg("segments"))
+        .def("is_current", &Searcher::is_current, nb::arg("stamp"))
         .def("unload", &Searcher::unload)
         .def("search", &Searcher::search, nb::arg("query"), nb::arg("limit"), nb::arg("min_score"),
              nb::arg("languages"), nb::arg("include"), nb::arg("exclude"), nb::arg("vector").none(),
              nb::arg("use_cache"))
         .def("vector_scan", &Searcher::vector_scan, nb::arg("vector"), nb::arg("limit"))
         .def_prop_ro("model_id", [](const Searcher& self) { return text_object(self.model() ? self.model()->id() : ""); })
-        .def_prop_ro("generation", &Searcher::generation)
         .def_prop_ro("chunk_count", &Searcher::chunk_count)
         .def("clear_cache", [](Searcher& self) { self.cache().clear(); })
         .def("cache_counters", [](Searcher& self) {

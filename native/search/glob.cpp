@@ -38,12 +38,14 @@ bool matches_here(std::string_view pattern, std::string_view text) {
     size_t star_t = 0;
     size_t cross_p = kNone;
     size_t cross_t = 0;
+    bool cross_names = false;  // `**/`: what follows begins at a name
     while (true) {
         if (p == pattern.size() && (t == text.size() || text[t] == '/')) return true;
         if (p < pattern.size() && pattern.substr(p, 2) == "**") {
             p += 2;
-            // `a/**/b` also matches `a/b`.
-            if (p < pattern.size() && pattern[p] == '/' && (t == 0 || text[t - 1] == '/')) ++p;
+            // `**/` stands for any number of directories, none included: `a/**/b` also matches `a/b`.
+            cross_names = p < pattern.size() && pattern[p] == '/' && (t == 0 || text[t - 1] == '/');
+            if (cross_names) ++p;
             cross_p = p;
             cross_t = t;
             star_p = kNone;
@@ -79,8 +81,12 @@ bool matches_here(std::string_view pattern, std::string_view text) {
             t = ++star_t;
         } else if (cross_p != kNone && cross_t < text.size()) {
             p = cross_p;
-            t = ++cross_t;
+            do {
+                ++cross_t;
+            } while (cross_names && cross_t < text.size() && text[cross_t - 1] != '/');
+            t = cross_t;
             star_p = kNone;
+            if (cross_names && text[t - 1] != '/') return false;
         } else {
             return false;
         }

@@ -24,7 +24,7 @@ using FileClass = uint8_t;
 // The index as one manifest describes it. Immutable; queries and results hold it by shared_ptr, so a newer manifest
 // never pulls a segment from under them.
 struct IndexView {
-    uint64_t generation = 0;
+    uint64_t generation = 0;  // differs between any two views of a process's searcher
     std::vector<SegmentView> segments;
 
     // Call once all segments are in.

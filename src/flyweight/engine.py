@@ -7,7 +7,13 @@ import os
 from flyweight._search import Searcher
 from flyweight.config import SearchConfig, SearchFilters, checked_limit
 from flyweight.embed.static import model_path
-from flyweight.errors import ConfigError, FlyweightError, IndexMismatchError, IndexMissingError
+from flyweight.errors import (
+    ConfigError,
+    FlyweightError,
+    IndexCorruptError,
+    IndexMismatchError,
+    IndexMissingError,
+)
 from flyweight.index.manifest import Manifest, manifest_path, read_manifest
 
 TYPE_CHECKING = False
@@ -41,8 +47,8 @@ class SemanticSearchEngine:
         self._index_path = os.path.abspath(self.config.index_path)
         self._manifest_path = manifest_path(self._index_path)
         self._manifest: Manifest | None = None
-        self._manifest_stamp: tuple[int, int, int] | None = None
         self._searcher: Searcher | None = None
+        self._searchers: dict[str, Searcher] = {}
         self._closed = False
 
     def index(
@@ -100,8 +106,8 @@ class SemanticSearchEngine:
     def close(self) -> None:
         """Lets go of the index. Hits that were returned keep working; searching again raises FlyweightError."""
         self._searcher = None
+        self._searchers.clear()
         self._manifest = None
-        self._manifest_stamp = None
         self._closed = True
 
     def cache_stats(self) -> dict[str, int]:
@@ -115,8 +121,7 @@ class SemanticSearchEngine:
     def manifest(self) -> Manifest:
         """The state of the index that searches see."""
         self._refresh()
-        assert self._manifest is not None
-        return self._manifest
+        return self._manifest or read_manifest(self._index_path)
 
     def __enter__(self) -> SemanticSearchEngine:
         self._check_open()
@@ -149,44 +154,52 @@ class SemanticSearchEngine:
         self._check_open()
         if self._searcher is None:
             config = self.config
-            self._searcher = Searcher(os.fsencode(model_path()), config.cache_size, config.max_results, config.cache_ttl)
+            made = Searcher(os.fsencode(model_path()), config.cache_size, config.max_results, config.cache_ttl)
+            # Threads that get here together must end up with the same one: setdefault is one step under the GIL.
+            self._searchers.setdefault("current", made)
+            self._searcher = self._searchers["current"]
         return self._searcher
 
     def _refresh(self) -> Searcher:
         """Follows the manifest: one stat call when nothing has changed."""
         searcher = self._open_searcher()
-        try:
-            status = os.stat(self._manifest_path)
-        except OSError:
-            read_manifest(self._index_path)  # says what is wrong
-            raise
-        stamp = (status.st_mtime_ns, status.st_ino, status.st_size)
-        if stamp == self._manifest_stamp:
-            return searcher
         for attempt in range(_LOAD_ATTEMPTS):
+            try:
+                status = os.stat(self._manifest_path)
+            except OSError:
+                read_manifest(self._index_path)  # says what is wrong
+                raise
+            stamp = (status.st_mtime_ns, status.st_ino, status.st_size)
+            if searcher.is_current(stamp):
+                return searcher
             manifest = read_manifest(self._index_path)
-            if manifest.dimensions > self.config.max_embedding_dim:
-                raise IndexMismatchError(
-                    f"the index at {self._index_path} has vectors of {manifest.dimensions} dimensions, the config allows "
-                    f"{self.config.max_embedding_dim}: raise max_embedding_dim, or index again with rebuild=True"
-                )
-            if manifest.embedder != searcher.model_id:
-                raise IndexMismatchError(
-                    f"the index at {self._index_path} was made with {manifest.embedder}, this engine embeds with "
-                    f"{searcher.model_id}: run 'flyweight index --rebuild'"
-                )
+            self._check_matches(manifest, searcher)
             try:
                 searcher.load(
-                    manifest.generation,
+                    stamp,
                     [
                         (os.fsencode(os.path.join(self._index_path, segment.name)), segment.dead)
                         for segment in manifest.segments
                     ],
                 )
+                self._manifest = manifest
                 break
             except IndexMissingError:
                 if attempt + 1 == _LOAD_ATTEMPTS:
-                    raise
-        self._manifest = manifest
-        self._manifest_stamp = stamp
+                    raise IndexCorruptError(
+                        f"the index at {self._index_path} names a segment that cannot be opened: "
+                        "run 'flyweight doctor', or 'flyweight index' to index the files again"
+                    ) from None
         return searcher
+
+    def _check_matches(self, manifest: Manifest, searcher: Searcher) -> None:
+        if manifest.dimensions > self.config.max_embedding_dim:
+            raise IndexMismatchError(
+                f"the index at {self._index_path} has vectors of {manifest.dimensions} dimensions, the config allows "
+                f"{self.config.max_embedding_dim}: raise max_embedding_dim, or index again with rebuild=True"
+            )
+        if manifest.embedder != searcher.model_id:
+            raise IndexMismatchError(
+                f"the index at {self._index_path} was made with {manifest.embedder}, this engine embeds with "
+                f"{searcher.model_id}: run 'flyweight index --rebuild'"
+            )

@@ -11,7 +11,8 @@ import sys
 
 from flyweight.embed.static import StaticEmbedder
 from flyweight.errors import FlyweightError
-from flyweight.index.build import BuildRequest, build
+from flyweight.index.build import build
+from flyweight.index.request import BuildRequest
 from flyweight.index.spawn import escape
 from flyweight.index.stats import IndexProgress
 
@@ -36,6 +37,16 @@ def main(arguments: list[str]) -> int:
         return 1
     except MemoryError:
         _say("error", "BuildError", "the builder ran out of memory: raise the process limit and run again")
+        return 1
+    except Exception as error:
+        if os.environ.get("FLYWEIGHT_DEBUG"):
+            raise
+        _say(
+            "error",
+            "BuildError",
+            f"the builder failed: {type(error).__name__}: {error} "
+            "(this is a defect: FLYWEIGHT_DEBUG=1 shows its traceback)",
+        )
         return 1
     fields = {name: value for name, value in stats.as_dict().items() if name != "skipped"}
     _say("stats", *(f"{name}={value}" for name, value in fields.items()))

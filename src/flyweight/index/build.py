@@ -8,20 +8,20 @@ from __future__ import annotations
 
 import marshal
 import os
-import select
 import tempfile
 import time
 
 from flyweight._build import merge_segments
-from flyweight.errors import BuildError, FlyweightError, IndexMismatchError, IndexMissingError, IndexWriteError
+from flyweight.errors import FlyweightError, IndexMismatchError, IndexMissingError, IndexWriteError
 from flyweight.index.catalogue import Catalogue
-from flyweight.index.channel import Channel
 from flyweight.index.compaction import segments_to_merge
 from flyweight.index.lock import LOCK_NAME, WriterLock
 from flyweight.index.manifest import MANIFEST_NAME, Manifest, SegmentEntry, read_manifest, write_manifest
+from flyweight.index.request import BuildRequest
 from flyweight.index.stats import IndexProgress, IndexStats
-from flyweight.index.walk import MAX_FILE_BYTES, Skipped, walk
-from flyweight.index.worker import ADDED, CHANGED, NO_HASH, UNCHANGED, VANISHED, Worker
+from flyweight.index.walk import Skipped, walk
+from flyweight.index.team import Team, segment_meta
+from flyweight.index.worker import ADDED, CHANGED, NO_HASH, UNCHANGED, VANISHED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,42 +34,8 @@ if TYPE_CHECKING:
 
 _BATCH_FILES = 24
 _BATCH_BYTES = 192 * 1024
-_BATCHES_IN_FLIGHT = 2  # one being worked on, one waiting: a worker never idles for the coordinator
 _REPORT_EVERY_S = 0.1
 _PUBLISH_EVERY_S = 2.0  # what a kill may cost; each time costs two syncs
-# Measured private memory, bytes: the coordinator after its imports, and the least a worker can parse and embed in.
-_COORDINATOR_BYTES = 14 * 1024 * 1024
-_WORKER_BYTES = 20 * 1024 * 1024
-
-
-class BuildRequest:
-    """What to build: `root` is indexed into the directory `index_path`."""
-
-    __slots__ = ("batch_size", "index_path", "max_file_bytes", "memory_budget", "rebuild", "root", "workers")
-
-    def __init__(
-        self,
-        root: str,
-        index_path: str,
-        *,
-        batch_size: int,
-        memory_budget: int,
-        rebuild: bool = False,
-        workers: int | None = None,
-        max_file_bytes: int = MAX_FILE_BYTES,
-    ) -> None:
-        self.root = os.path.abspath(root)
-        self.index_path = os.path.abspath(index_path)
-        self.batch_size = batch_size
-        self.memory_budget = memory_budget
-        self.rebuild = rebuild
-        self.workers = workers
-        self.max_file_bytes = max_file_bytes
-
-    def worker_count(self) -> int:
-        """As many as there are cores, and as the memory budget feeds."""
-        affordable = max(1, (self.memory_budget - _COORDINATOR_BYTES) // _WORKER_BYTES)
-        return self.workers or max(1, min(len(os.sched_getaffinity(0)), affordable))
 
 
 def build(
@@ -82,11 +48,14 @@ def build(
     """
     walk(request.root)  # a root that is not there is said before anything is created
     _make_index_directory(request.index_path)
-    lock = WriterLock(request.index_path)
     try:
-        return _Build(request, embedder, report, stopped, lock).run()
-    finally:
-        lock.release()
+        lock = WriterLock(request.index_path)
+        try:
+            return _Build(request, embedder, report, stopped, lock).run()
+        finally:
+            lock.release()
+    except OSError as error:  # a full disk, mostly; reading the tree reports its own
+        raise IndexWriteError(f"cannot write to {request.index_path}: {error.strerror}") from None
 
 
 class _Build:
@@ -215,7 +184,7 @@ class _Build:
 
     def _index(self, catalogue: Catalogue, spool: Any) -> None:
         spool.seek(0)
-        team = _Team(self._request, self._embedder, self._run_name, self._lock)
+        team = Team(self._request, self._embedder, self._run_name, self._lock)
         try:
             for message in team.work(_batches(spool), self._stopped):
                 self._take(catalogue, message)
@@ -235,8 +204,6 @@ class _Build:
             catalogue.add(SegmentEntry(name, size_bytes, files, chunks), replaced)
             if time.monotonic() - self._published >= _PUBLISH_EVERY_S:
                 self._publish(catalogue, complete=False)
-        elif kind == "failed":
-            raise _rebuilt_error(message[1], message[2])
 
     def _count(self, catalogue: Catalogue, path: str, outcome: str, chunks: int, size_bytes: int) -> None:
         stats, progress = self._stats, self._progress
@@ -287,7 +254,7 @@ class _Build:
         merged_name = f"{self._run_name}-merged.segment"
         inputs = [(os.fsencode(os.path.join(directory, entry.name)), entry.dead) for entry in chosen]
         size_bytes, files, chunks = merge_segments(
-            inputs, os.fsencode(os.path.join(directory, merged_name)), _meta(self._embedder)
+            inputs, os.fsencode(os.path.join(directory, merged_name)), segment_meta(self._embedder)
         )
         gone = {entry.name for entry in chosen}
         catalogue.before = [segment for segment in catalogue.before if segment.entry.name not in gone]
@@ -313,92 +280,6 @@ class _Build:
             self._report(self._progress)
 
 
-class _Team:
-    """The worker processes and what each is at."""
-
-    def __init__(self, request: BuildRequest, embedder: Embedder, run_name: str, lock: WriterLock) -> None:
-        count = request.worker_count()
-        share = (request.memory_budget - _COORDINATOR_BYTES) // count
-        self._in_flight: dict[Channel, int] = {}
-        self._pids: list[int] = []
-        for number in range(count):
-            ours, theirs = Channel.pair()
-            pid = os.fork()
-            if pid == 0:
-                status = 1
-                try:
-                    lock.forget()
-                    ours.close()
-                    for other in self._in_flight:
-                        other.close()
-                    _ignore_interrupts()
-                    prefix = os.path.join(request.index_path, f"{run_name}-{number}")
-                    Worker(theirs, request.root, prefix, embedder, request.batch_size, share, _meta(embedder)).run()
-                    status = 0
-                finally:
-                    os._exit(status)
-            theirs.close()
-            self._pids.append(pid)
-            self._in_flight[ours] = 0
-
-    def work(self, batches: Iterator[list[Any]], stopped: Callable[[], bool]) -> Iterator[tuple[Any, ...]]:
-        """Keeps the workers busy with batches and yields what they say, until all is done or `stopped()`."""
-        poll = select.poll()
-        by_fd = {channel.read_fd: channel for channel in self._in_flight}
-        for fd in by_fd:
-            poll.register(fd, select.POLLIN | select.POLLHUP)
-        exhausted = False
-        while True:
-            exhausted = exhausted or stopped()
-            for channel in self._in_flight:
-                while not exhausted and self._in_flight[channel] < _BATCHES_IN_FLIGHT:
-                    batch = next(batches, None)
-                    if batch is None:
-                        exhausted = True
-                        break
-                    self._send(channel, "files", batch)
-                    self._in_flight[channel] += 1
-            if exhausted and not any(self._in_flight.values()):
-                return
-            for fd, _ in poll.poll():
-                yield self._receive(by_fd[fd])
-
-    def _receive(self, channel: Channel) -> tuple[Any, ...]:
-        message = channel.receive()
-        if message is None:
-            raise BuildError(
-                "a worker process died (killed for memory?): run again to go on from what was committed, "
-                "with a larger --memory-budget if it happens again"
-            )
-        if message[0] == "done":
-            self._in_flight[channel] -= 1
-        return message
-
-    def flush(self) -> Iterator[tuple[Any, ...]]:
-        for channel in self._in_flight:
-            self._send(channel, "flush")
-        for channel in self._in_flight:
-            while True:
-                message = self._receive(channel)
-                if message[0] == "flushed":
-                    break
-                yield message
-
-    def stop(self) -> None:
-        for channel in self._in_flight:
-            channel.close()
-        for pid in self._pids:
-            os.waitpid(pid, 0)
-
-    def _send(self, channel: Channel, *message: Any) -> None:
-        try:
-            channel.send(*message)
-        except BrokenPipeError:
-            while (answer := self._receive(channel))[0] != "failed":
-                pass  # before it died it may have said why
-            raise _rebuilt_error(answer[1], answer[2]) from None
-
-
 def _batches(spool: Any) -> Iterator[list[Any]]:
     batch: list[Any] = []
     size_bytes = 0
@@ -414,23 +295,6 @@ def _batches(spool: Any) -> Iterator[list[Any]]:
             batch, size_bytes = [], 0
     if batch:
         yield batch
-
-
-def _meta(embedder: Embedder) -> bytes:
-    return f"embedder={embedder.name}\ndimensions={embedder.dimensions}\n".encode()
-
-
-def _rebuilt_error(class_name: str, message: str) -> FlyweightError:
-    from flyweight import errors
-
-    kind = getattr(errors, class_name, BuildError)
-    return kind(message) if issubclass(kind, FlyweightError) else BuildError(message)
-
-
-def _ignore_interrupts() -> None:
-    import signal
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _make_index_directory(index_path: str) -> None:

@@ -33,10 +33,9 @@ _PARSE_LIMIT_S = 2.0
 # What one parse may add to the highest resident set so far; real code of the size parsed here needs 8 MB at most.
 _PARSE_LIMIT_KIB = 12 * 1024
 _SLOW_STEP_S = 0.001
-# Scanners of some grammars look ahead to the end of the line from every position on it.
-_LINE_LIMIT_BYTES = 16 * 1024
-# Unclosed type arguments take memory in the square of their number: 2,000 of them 390 MB in TypeScript.
-_OPEN_GENERICS = re.compile(rb"(?:<[^<>;{}]{0,15}){300}")
+# Two things no progress call can interrupt: unclosed type arguments, which take memory in the square of their number
+# (2,000 of them 390 MB in TypeScript), and backticks, from each of which Scala's scanner reads on to the end.
+_HOSTILE = re.compile(rb"(?:<[^<>;{}]{0,15}){300}|`{1000}")
 
 LEADING = Rule()
 CONTAINER = Rule()
@@ -72,30 +71,40 @@ class _Patience:
 
 
 class Grammar:
-    """A parser and the syntax rules by the numbers its nodes carry."""
+    """A parser, and the syntax of its language with the rules under the numbers that nodes carry."""
 
-    __slots__ = ("parser", "rules")
+    __slots__ = ("parser", "rules", "syntax")
 
     def __init__(self, language: Language, syntax: Syntax) -> None:
         self.parser = Parser(language)
         self.rules = _rules(language, syntax)
+        self.syntax = syntax
 
     def parse(self, source: bytes) -> Tree | None:
         """The tree of a source in UTF-8, or None if it would take the parser far more work or memory than code does."""
-        if _is_hostile(source):
+        if _HOSTILE.search(source) is not None:
             return None
         patience = _Patience(len(source))
-        # A view, because some scanners run to the end and back so often that copies would dominate the parse.
-        view = memoryview(source)
+        # The binding (0.26) never lets go of what `read` returns. Views that are released afterwards cost 0.2 KB a
+        # leaked object instead of the whole source; the empty end is a singleton and costs nothing.
+        views = [memoryview(source)]
 
-        def read(offset: int, _point: object) -> memoryview:
-            return view[offset:]
+        def read(offset: int, _point: object) -> memoryview | bytes:
+            if offset >= len(source):
+                return b""
+            if offset:
+                views.append(views[0][offset:])  # some scanners run to the end and back
+                return views[-1]
+            return views[0]
 
         try:
             return self.parser.parse(read, progress_callback=patience.is_over)
         except ValueError:
             self.parser.reset()
             return None
+        finally:
+            for view in reversed(views):
+                view.release()
 
 
 def _rules(language: Language, syntax: Syntax) -> dict[int, Rule]:
@@ -112,13 +121,6 @@ def _rules(language: Language, syntax: Syntax) -> dict[int, Rule]:
         elif name in syntax.leading or "comment" in name:
             rules[number] = LEADING
     return rules
-
-
-def _is_hostile(source: bytes) -> bool:
-    """Whether a source is known to defeat parsers in ways that cannot be interrupted."""
-    if _OPEN_GENERICS.search(source) is not None:
-        return True
-    return len(source) > _LINE_LIMIT_BYTES and max(map(len, source.split(b"\n"))) > _LINE_LIMIT_BYTES
 
 
 _loaded: dict[str, Grammar] = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from flyweight.index.syntax import qualified
 from flyweight.index.units import Symbol, Unit
 
 # A cut may lie this share of the target before or after it.
@@ -17,6 +18,8 @@ _MARK = re.compile(
 _FRONT_MATTER = re.compile(rb"(?:\xef\xbb\xbf)?---[ \t]*\r?\n.*?^---[ \t]*\r?$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"!?\[([^\]]*)\]\([^)]*\)")
 _TITLE_LIMIT = 120
+_COMMENTS = (b"--", b"#", b"//", b"/*", b"*")
+_KINDS = {"proc": "procedure"}
 
 
 def spans(source: bytes, start: int, end: int, target: int, hard: int) -> list[tuple[int, int]]:
@@ -89,6 +92,29 @@ def windows(source: bytes, size: int) -> list[tuple[int, int]]:
         start = cut
     found.append((start, len(source)))
     return found
+
+
+def headline_units(source: bytes, headlines: re.Pattern[bytes]) -> list[Unit]:
+    """The definitions of a source found by their first lines alone; `headlines` has groups `kind` and `name`."""
+    starts = []
+    for match in headlines.finditer(source):
+        start = match.start()
+        while (line := source.rfind(b"\n", 0, max(0, start - 1)) + 1) < start:
+            if not source[line:start].lstrip().startswith(_COMMENTS):
+                break
+            start = line
+        scopes, name = qualified(match["name"].decode("utf-8", "replace"))
+        kind = _KINDS.get(word := match["kind"].split()[0].decode().lower(), word)
+        starts.append((start, Symbol(name, ".".join(scopes), kind, start, start)))
+    units = []
+    end = len(source)
+    for start, symbol in reversed(starts):
+        symbol.end = end
+        units.append(Unit(start, end, None, [symbol]))
+        end = start
+    if end > 0:
+        units.append(Unit(0, end, None, []))
+    return units[::-1]
 
 
 def markdown_units(source: bytes) -> list[Unit]:

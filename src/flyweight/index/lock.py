@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 
@@ -31,8 +32,9 @@ class WriterLock:
             raise IndexLockedError(
                 f"the index at {index_path} is being written by process {holder}: wait for it, or stop it"
             ) from None
-        os.ftruncate(self._fd, 0)
-        os.pwrite(self._fd, str(os.getpid()).encode(), 0)
+        with contextlib.suppress(OSError):  # who holds it is a courtesy; a full disk is reported by what needs it
+            os.ftruncate(self._fd, 0)
+            os.pwrite(self._fd, str(os.getpid()).encode(), 0)
 
     def forget(self) -> None:
         """In a forked child: closes this copy without unlocking."""

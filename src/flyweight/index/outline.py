@@ -6,7 +6,8 @@ names defined in it; what does not is taken apart into its children, and they kn
 
 from __future__ import annotations
 
-from flyweight.index.grammars import CONTAINER, LEADING, Grammar
+from flyweight.index.grammars import LEADING, Grammar
+from flyweight.index.lines import headline_units
 from flyweight.index.syntax import Rule, qualified
 from flyweight.index.units import Symbol, Unit
 
@@ -38,8 +39,11 @@ def outline(grammar: Grammar, source: bytes, target: int, limit: int) -> list[Un
     if tree is None:
         return []
     root = tree.root_node
-    if root.has_error and _astray_bytes(root, grammar.rules) * 2 > len(source):
-        return []
+    if root.has_error:
+        if grammar.syntax.headlines is not None:
+            return headline_units(source, grammar.syntax.headlines)
+        if _astray_bytes(root) * 2 > len(source):
+            return []
     builder = _Builder(source, grammar.rules, target, limit)
     builder.split(root, None, 0)
     return builder.units
@@ -192,7 +196,7 @@ def _starts_line(source: bytes, position: int) -> bool:
     return not source[line + 1 : position].strip()
 
 
-def _astray_bytes(root: Node, rules: dict[int, Rule]) -> int:
+def _astray_bytes(root: Node) -> int:
     """Bytes inside error nodes that are not part of anything the parser recognised there after all."""
     astray = 0
     pending = [root]

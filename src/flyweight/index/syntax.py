@@ -43,10 +43,12 @@ class Syntax:
     """Where definitions are in the trees of one grammar.
 
     `definitions` maps node types to rules. `containers` are searched for definitions without opening a scope.
-    `leading` nodes (besides comments) and `leading_tokens` belong to the definition after them.
+    `leading` nodes (besides comments) and `leading_tokens` belong to the definition after them. `headlines`, for
+    languages with more dialects than their grammar knows, finds definitions (groups `kind` and `name`) in sources
+    that do not parse throughout.
     """
 
-    __slots__ = ("containers", "definitions", "leading", "leading_tokens")
+    __slots__ = ("containers", "definitions", "headlines", "leading", "leading_tokens")
 
     def __init__(
         self,
@@ -55,11 +57,13 @@ class Syntax:
         containers: tuple[str, ...] = (),
         leading: tuple[str, ...] = (),
         leading_tokens: tuple[str, ...] = (),
+        headlines: re.Pattern[bytes] | None = None,
     ) -> None:
         self.definitions = definitions
         self.containers = containers
         self.leading = leading
         self.leading_tokens = leading_tokens
+        self.headlines = headlines
 
 
 def text(node: Node, source: bytes) -> str:
@@ -71,15 +75,17 @@ def qualified(name: str) -> tuple[tuple[str, ...], str]:
     name = name.strip()[:_NAME_LIMIT]
     if name.isidentifier():
         return (), name
-    if name[:1] in "\"'`":
+    if name[:1] in "\"'`" and name.count(name[:1]) <= 2:
         return (), name.strip("\"'`")
     if name[:1] == "(":
         return (), name.strip("() ")
+    if name[:1] == "[" and name[1:2].isalpha():
+        name = name.replace("[", "").replace("]", "")
     operator = name.find("operator")
     if operator > 0 and name[operator - 1] == ":":
         scopes, last = qualified(name[: operator - 2])
         return (*scopes, last), name[operator:]
-    if operator == 0 or not (name[:1].isalpha() or name[:1] in "_$@~"):
+    if operator == 0 or not (name[:1].isalpha() or name[:1] in "_$@~\"'`"):
         return (), name
     while (plain := _ARGUMENTS.sub("", name)) != name:
         name = plain

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from flyweight.index.syntax import (
     Rule,
     Syntax,
@@ -340,7 +342,7 @@ _SQL = Syntax(
         "create_view": Rule(named("view", _SQL_NAME)),
         "create_materialized_view": Rule(named("view", _SQL_NAME)),
         "create_function": Rule(named("function", _SQL_NAME)),
-        "create_procedure": Rule(named("function", _SQL_NAME)),
+        "create_procedure": Rule(named("procedure", _SQL_NAME)),
         "create_trigger": Rule(named("trigger", _SQL_NAME)),
         "create_index": Rule(named("index", "column")),
         "create_type": Rule(named("type", _SQL_NAME)),
@@ -349,6 +351,15 @@ _SQL = Syntax(
         "create_role": Rule(named("role", "identifier")),
     },
     containers=("statement", "transaction", "block"),
+    headlines=re.compile(
+        rb"^CREATE\s+(?:OR\s+(?:REPLACE|ALTER)\s+)?"
+        rb"(?:(?:GLOBAL|LOCAL|TEMP|TEMPORARY|UNLOGGED|UNIQUE|MATERIALIZED|RECURSIVE|CLUSTERED|NONCLUSTERED|FOREIGN|"
+        rb"EXTERNAL|VIRTUAL|CONSTRAINT|EDITIONABLE|DEFINER\s*=\s*\S+)\s+)*"
+        rb"(?P<kind>TABLE|VIEW|FUNCTION|PROCEDURE|PROC|TRIGGER|INDEX|TYPE|SCHEMA|SEQUENCE|PACKAGE\s+BODY|PACKAGE|"
+        rb"DOMAIN|AGGREGATE|EVENT|ROLE|POLICY)\s+"
+        rb"(?:IF\s+NOT\s+EXISTS\s+|CONCURRENTLY\s+)*(?!ON\s)(?P<name>[^\s(;,]+)",
+        re.IGNORECASE | re.MULTILINE,
+    ),
 )
 
 SYNTAX: dict[str, Syntax] = {

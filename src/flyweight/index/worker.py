@@ -21,6 +21,8 @@ from flyweight.index.memory import private_bytes, return_free_memory
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import mmap
+
     from flyweight.embed import Embedder
     from flyweight.index.channel import Channel
     from flyweight.index.chunk import Chunk
@@ -36,6 +38,12 @@ NO_HASH = bytes(16)
 # its time is not trusted, and the next run compares its content.
 _RACY_NS = 50_000_000
 _CHECK_MEMORY_EVERY_BYTES = 512 * 1024
+_SPENT_SHARE = 0.75  # a worker that has flushed and still holds this much of its share will only flush more often
+
+
+def current_path(shared: mmap.mmap) -> str:
+    """The file a worker said it was at."""
+    return os.fsdecode(shared[:].partition(b"\0")[0]) or "its start"
 
 
 class Worker:
@@ -44,12 +52,14 @@ class Worker:
     def __init__(
         self,
         channel: Channel,
+        *,
         root: str,
         segment_prefix: str,
         embedder: Embedder,
         batch_size: int,
         memory_share: int,
         meta: bytes,
+        current: mmap.mmap,
     ) -> None:
         self._channel = channel
         directory = root if os.path.isdir(root) else os.path.dirname(root)  # a single file is named by its base name
@@ -65,7 +75,8 @@ class Worker:
         self._segment_number = 0
         self._replaced: list[str] = []
         self._unchecked_bytes = 0
-        self._current = "the first file"
+        self._current = current
+        self._spent = False
 
     def run(self) -> None:
         """Serves messages: ("files", [(path, size, mtime_ns, known hash), ...]) and ("flush",)."""
@@ -75,7 +86,10 @@ class Worker:
                     self._flush()
                     self._channel.send("flushed")
                     continue
+                spent = self._spent
                 self._channel.send("done", [self._take(*file) for file in message[1]])
+                if self._spent and not spent:
+                    self._channel.send("spent")  # no more, please: only an exit gives everything back
         except FlyweightError as error:
             self._fail(type(error).__name__, str(error))
         except BrokenPipeError:
@@ -85,7 +99,7 @@ class Worker:
                 traceback.print_exc()
             self._fail(
                 "BuildError",
-                f"indexing stopped at {self._current}: {type(error).__name__}: {error} "
+                f"indexing stopped at {current_path(self._current)}: {type(error).__name__}: {error} "
                 "(this is a defect: set FLYWEIGHT_DEBUG=1 for its traceback, name the file in .flyweightignore to go on)",
             )
 
@@ -95,7 +109,7 @@ class Worker:
 
     def _take(self, path: str, size_bytes: int, mtime_ns: int, known_hash: bytes) -> tuple[str, str, int, int]:
         """Indexes one file. Returns (path, outcome or reason to skip, chunks, bytes)."""
-        self._current = path
+        self._note(path)
         try:
             text, mtime_ns = self._read(path)
         except FileNotFoundError:
@@ -123,6 +137,11 @@ class Worker:
         del chunks
         self._keep_to_share(len(text))
         return path, CHANGED if known_hash != NO_HASH else ADDED, count, len(text)
+
+    def _note(self, path: str) -> None:
+        """Leaves word of the file at hand where the coordinator finds it should this process die."""
+        name = os.fsencode(path)[: len(self._current)]
+        self._current[: len(name) + 1] = name + b"\0" if len(name) < len(self._current) else name
 
     def _read(self, path: str) -> tuple[bytes, int]:
         # Never through a symlink put there after the walk, and never blocking on a FIFO.
@@ -175,8 +194,10 @@ class Worker:
         if private_bytes() <= self._memory_share:
             return
         return_free_memory()
-        if private_bytes() > self._memory_share and self._builder.buffered_bytes > self._buffer_limit // 8:
-            self._flush()
+        if private_bytes() <= self._memory_share:
+            return
+        self._flush()
+        self._spent = private_bytes() > self._memory_share * _SPENT_SHARE
 
     def _flush(self) -> None:
         builder, self._builder = self._builder, None

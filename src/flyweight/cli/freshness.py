@@ -1,0 +1,35 @@
+"""Whether results still stand in the files they come from."""
+
+from __future__ import annotations
+
+import os
+
+from flyweight.cli.printable import printable_path
+from flyweight.index.manifest import manifest_path
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from flyweight import SearchHit
+
+
+def outdated_files(hits: list[SearchHit], tree: str, index_path: str) -> list[str]:
+    """The files among the hits' that are gone or no longer contain what was found in them, each once.
+
+    A file older than the index is not opened.
+    """
+    indexed_ns = os.stat(manifest_path(index_path)).st_mtime_ns
+    verdicts: dict[str, bool] = {}
+    for hit in hits:
+        if not verdicts.get(hit.path):
+            verdicts[hit.path] = not _stands(hit, os.path.join(tree, hit.path), indexed_ns)
+    return [printable_path(path) for path, outdated in verdicts.items() if outdated]
+
+
+def _stands(hit: SearchHit, path: str, indexed_ns: int) -> bool:
+    try:
+        if os.stat(path).st_mtime_ns <= indexed_ns:
+            return True
+        with open(path, encoding="utf-8", errors="replace", newline="") as file:
+            return hit.text in file.read()
+    except OSError:
+        return False

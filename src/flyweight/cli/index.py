@@ -1,0 +1,193 @@
+"""`flyweight index`: brings an index up to date, or says what it would take in."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+import click
+
+from flyweight.cli.index_location import INDEX_NAME, find_index, index_command
+from flyweight.cli.printable import printable_path
+from flyweight.cli.quantity import count_text, duration_text, size_bytes, size_text, tally
+from flyweight.config import DEFAULT_MEMORY_BUDGET, MODEL_DIMENSIONS, SearchConfig
+from flyweight.errors import FlyweightError, PathError
+from flyweight.index.manifest import read_manifest
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from flyweight.cli.progress_bar import ProgressBar, ProgressLines
+    from flyweight.index.stats import IndexStats
+
+_TERMINATED = 128
+
+
+@click.command("index", short_help="Index a directory, or bring its index up to date.")
+@click.argument("path", default=".", metavar="[PATH]")
+@click.option("--index", "index_option", metavar="DIR", help="Where the index lies.  [default: PATH/.flyweight]")
+@click.option(
+    "--memory-budget",
+    type=size_bytes,
+    metavar="SIZE",
+    default=str(DEFAULT_MEMORY_BUDGET),
+    show_default=f"{DEFAULT_MEMORY_BUDGET >> 20}M",
+    help="Private memory of all builder processes together.",
+)
+@click.option(
+    "--dimensions",
+    type=click.Choice([str(number) for number in MODEL_DIMENSIONS]),
+    help="Length of the vectors: fewer make a smaller index that finds a little less.  "
+    f"[default: as the index has, {MODEL_DIMENSIONS[0]} in a new one]",
+)
+@click.option("--workers", type=click.IntRange(1, 256), metavar="N", help="Processes.  [default: one per core]")
+@click.option("--rebuild", is_flag=True, help="Start afresh; until that is done searches see the old index.")
+@click.option("--dry-run", is_flag=True, help="List what would be indexed and what not, with the reason, and stop.")
+@click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
+@click.option("--json", "as_json", is_flag=True, help="Print the outcome as a JSON object (a dry run: one a line).")
+def command(
+    path: str,
+    index_option: str | None,
+    memory_budget: int,
+    dimensions: str | None,
+    workers: int | None,
+    rebuild: bool,
+    dry_run: bool,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    """Index the directory PATH (default: the one you are in), or bring its index up to date.
+
+    Files are chosen as git would choose them; a .flyweightignore, written like a .gitignore, leaves out more. Only
+    what changed since the last time is read again. Stop it whenever you like: what is indexed so far can be searched,
+    and the next run goes on from there.
+
+    \b
+    Examples:
+      flyweight index                           the current directory
+      flyweight index ~/src/app --dry-run       what would be indexed?
+      flyweight index --index /var/tmp/app.idx  keep the index elsewhere
+      flyweight index --memory-budget 128M      more memory, larger steps
+    """
+    tree = os.path.realpath(path)
+    if os.path.isfile(tree):
+        raise PathError(f"cannot index {path!r}: it is a file; name the directory it is in")
+    if dry_run:
+        from flyweight.cli.plan_listing import list_plan
+
+        list_plan(tree, as_json=as_json)
+        return
+    index_path = os.path.realpath(index_option) if index_option else os.path.join(tree, INDEX_NAME)
+    if path == "." and index_option is None and not quiet:
+        _point_out_enclosing_index(tree)
+    config = SearchConfig(
+        index_path=index_path,
+        memory_budget=memory_budget,
+        max_embedding_dim=int(dimensions) if dimensions else _present_dimensions(index_path),
+    )
+    try:
+        stats = _run(config, tree, rebuild=rebuild, workers=workers or 0, quiet=quiet)
+        if stats.interrupted:
+            raise KeyboardInterrupt
+    except KeyboardInterrupt:
+        if not quiet:
+            click.echo(_interruption(tree, index_path), err=True)
+        raise
+    if as_json:
+        import json
+
+        outcome = {"root": tree, "index": index_path, **stats.as_dict(), "size_bytes": _bytes_in(index_path)}
+        click.echo(json.dumps(outcome))
+    elif not quiet:
+        click.echo(_summary(stats, tree, index_path))
+
+
+def _run(config: SearchConfig, tree: str, *, rebuild: bool, workers: int, quiet: bool) -> IndexStats:
+    from flyweight.engine import SemanticSearchEngine
+
+    with SemanticSearchEngine(config) as engine:
+        if quiet:
+            with _OrderlyStop(None):
+                return engine.index(tree, rebuild=rebuild, workers=workers)
+        from flyweight.cli.progress_bar import progress_display
+
+        with progress_display() as display, _OrderlyStop(display):
+            return engine.index(tree, progress=display, rebuild=rebuild, workers=workers)
+
+
+class _OrderlyStop:
+    """While in effect, a signal to end reaches the builder, which commits what it has before it exits."""
+
+    def __init__(self, display: ProgressBar | ProgressLines | None) -> None:
+        self._display = display
+        self._before: dict[int, object] = {}
+
+    def __enter__(self) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            self._before[number] = signal.signal(number, self._stop)
+
+    def __exit__(self, *raised: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]
+
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        if self._display is not None and number == signal.SIGINT:
+            self._display.stopping()
+        if number == signal.SIGINT:
+            raise KeyboardInterrupt
+        sys.exit(_TERMINATED + number)
+
+
+def _present_dimensions(index_path: str) -> int:
+    """Those of the index that is there, so that nobody has to remember them; of the model when there is none."""
+    try:
+        return read_manifest(index_path).dimensions
+    except FlyweightError:
+        return MODEL_DIMENSIONS[0]
+
+
+def _point_out_enclosing_index(tree: str) -> None:
+    found = find_index(tree)
+    if found is not None and os.path.dirname(found) != tree:
+        click.secho(
+            f"note: {os.path.dirname(found)} has an index already, which covers this directory; this makes another one",
+            fg="yellow",
+            err=True,
+        )
+
+
+def _summary(stats: IndexStats, tree: str, index_path: str) -> str:
+    lines = [
+        f"{click.style(printable_path(tree), bold=True)}: {count_text(stats.files, 'file')}, "
+        f"{count_text(stats.chunks, 'chunk')}, in {duration_text(stats.seconds)}"
+    ]
+    changes = [(stats.added, "added"), (stats.changed, "changed"), (stats.removed, "removed")]
+    parts = [f"{count:,} {name}" for count, name in changes if count]
+    if not parts:
+        lines.append("  nothing has changed")
+    else:
+        lines.append("  " + ", ".join([*parts, f"{stats.unchanged:,} unchanged"]))
+    if stats.skipped:
+        lines.append(f"  skipped: {tally(stats.skipped)}")
+    lines.append(f"  index: {printable_path(index_path)}, {size_text(_bytes_in(index_path))}")
+    if not stats.files:
+        lines.append("  There is nothing to search: 'flyweight index --dry-run' says why each file is left out.")
+    return "\n".join(lines)
+
+
+def _interruption(tree: str, index_path: str) -> str:
+    try:
+        chunks = read_manifest(index_path).live_chunks
+    except FlyweightError:
+        chunks = 0
+    go_on = f"'{index_command(tree, index_path)}' goes on from there"
+    if not chunks:
+        return f"Interrupted before anything was indexed: '{index_command(tree, index_path)}' starts again."
+    return f"Interrupted: {count_text(chunks, 'chunk')} can be searched already; {go_on}."
+
+
+def _bytes_in(directory: str) -> int:
+    with os.scandir(directory) as entries:
+        return sum(entry.stat(follow_symlinks=False).st_size for entry in entries)

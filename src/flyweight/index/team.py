@@ -1,0 +1,180 @@
+"""The worker processes of a build: started, kept busy, replaced when they have grown, and missed when they die."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import select
+import signal
+
+from flyweight import errors
+from flyweight.errors import BuildError, FlyweightError
+from flyweight.index.channel import Channel
+from flyweight.index.worker import Worker, current_path
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Any
+
+    from flyweight.embed import Embedder
+    from flyweight.index.lock import WriterLock
+    from flyweight.index.request import BuildRequest
+
+_BATCHES_IN_FLIGHT = 2  # one being worked on, one waiting: a worker never idles for the coordinator
+_PATH_BYTES = 4096
+
+
+class _Member:
+    """A worker process seen from the coordinator."""
+
+    __slots__ = ("channel", "current", "in_flight", "pid", "spent")
+
+    def __init__(self, channel: Channel, pid: int, current: mmap.mmap) -> None:
+        self.channel = channel
+        self.pid = pid
+        self.current = current  # shared with it: the path it is at
+        self.in_flight = 0
+        self.spent = False
+
+    def end(self) -> int:
+        self.channel.close()
+        self.current.close()
+        return os.waitpid(self.pid, 0)[1]
+
+
+class Team:
+    """As many workers as the request has room for. Messages they send are handed on as they come."""
+
+    def __init__(self, request: BuildRequest, embedder: Embedder, run_name: str, lock: WriterLock) -> None:
+        self._request = request
+        self._embedder = embedder
+        self._run_name = run_name
+        self._lock = lock
+        self._started = 0
+        self._poll = select.poll()
+        self._members: dict[int, _Member] = {}
+        for _ in range(request.worker_count()):
+            self._start()
+
+    def work(self, batches: Iterator[list[Any]], stopped: Callable[[], bool]) -> Iterator[tuple[Any, ...]]:
+        """Keeps the workers busy with batches and yields what they say, until all is done or `stopped()`."""
+        exhausted = False
+        while True:
+            exhausted = exhausted or stopped()
+            for member in list(self._members.values()):
+                if member.spent and not member.in_flight:
+                    yield from self._flush(member)
+                    self._dismiss(member)
+                    member = self._start()
+                while not exhausted and not member.spent and member.in_flight < _BATCHES_IN_FLIGHT:
+                    batch = next(batches, None)
+                    if batch is None:
+                        exhausted = True
+                        break
+                    self._send(member, "files", batch)
+                    member.in_flight += 1
+            if exhausted and not any(member.in_flight for member in self._members.values()):
+                return
+            for fd, _ in self._poll.poll():
+                message = self._receive(self._members[fd])
+                if message[0] != "spent":
+                    yield message
+
+    def flush(self) -> Iterator[tuple[Any, ...]]:
+        """Has every worker write what it holds."""
+        for member in self._members.values():
+            yield from self._flush(member)
+
+    def stop(self) -> None:
+        for member in list(self._members.values()):
+            self._dismiss(member)
+
+    def _start(self) -> _Member:
+        ours, theirs = Channel.pair()
+        current = mmap.mmap(-1, _PATH_BYTES)
+        number = self._started
+        self._started += 1
+        pid = os.fork()
+        if pid == 0:
+            status = 1
+            try:
+                self._lock.forget()
+                ours.close()
+                for other in self._members.values():
+                    other.channel.close()
+                # The coordinator decides when to stop; an interrupt from the terminal reaches everyone.
+                signal.signal(signal.SIGINT, signal.SIG_IGN)
+                signal.signal(signal.SIGTERM, signal.SIG_DFL)
+                self._worker(theirs, current, number).run()
+                status = 0
+            finally:
+                os._exit(status)
+        theirs.close()
+        member = _Member(ours, pid, current)
+        self._members[ours.read_fd] = member
+        self._poll.register(ours.read_fd, select.POLLIN | select.POLLHUP)
+        return member
+
+    def _worker(self, channel: Channel, current: mmap.mmap, number: int) -> Worker:
+        request = self._request
+        return Worker(
+            channel,
+            root=request.root,
+            segment_prefix=os.path.join(request.index_path, f"{self._run_name}-{number}"),
+            embedder=self._embedder,
+            batch_size=request.batch_size,
+            memory_share=request.worker_share(),
+            meta=segment_meta(self._embedder),
+            current=current,
+        )
+
+    def _dismiss(self, member: _Member) -> None:
+        self._poll.unregister(member.channel.read_fd)
+        del self._members[member.channel.read_fd]
+        member.end()
+
+    def _flush(self, member: _Member) -> Iterator[tuple[Any, ...]]:
+        self._send(member, "flush")
+        while (message := self._receive(member))[0] != "flushed":
+            yield message
+
+    def _receive(self, member: _Member) -> tuple[Any, ...]:
+        message = member.channel.receive()
+        if message is None:
+            raise self._death_of(member)
+        if message[0] == "failed":
+            raise _rebuilt_error(message[1], message[2])
+        if message[0] == "done":
+            member.in_flight -= 1
+        elif message[0] == "spent":
+            member.spent = True
+        return message
+
+    def _send(self, member: _Member, *message: Any) -> None:
+        try:
+            member.channel.send(*message)
+        except BrokenPipeError:
+            while True:  # before it died it may have said why: _receive raises that
+                self._receive(member)
+
+    def _death_of(self, member: _Member) -> BuildError:
+        place = current_path(member.current)
+        self._poll.unregister(member.channel.read_fd)
+        del self._members[member.channel.read_fd]
+        code = os.waitstatus_to_exitcode(member.end())
+        how = f"was ended by signal {-code}" if code < 0 else f"ended with status {code}"
+        return BuildError(
+            f"a worker process {how} at {place}: run again to go on from what was committed; if it happens at the same "
+            "file again, name that file in .flyweightignore"
+        )
+
+
+def segment_meta(embedder: Embedder) -> bytes:
+    """What a segment says of its making."""
+    return f"embedder={embedder.name}\ndimensions={embedder.dimensions}\n".encode()
+
+
+def _rebuilt_error(class_name: str, message: str) -> FlyweightError:
+    kind = getattr(errors, class_name, BuildError)
+    return kind(message) if issubclass(kind, FlyweightError) else BuildError(message)
