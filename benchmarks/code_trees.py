@@ -43,6 +43,8 @@ def _build(settings: Settings, chunks: int) -> IndexedTree:
     folder = settings.folder(f"chunks-{chunks}")
     roots = settings.code_roots()
     wanted = round(chunks * _bytes_per_chunk(settings, roots))
+    # What an earlier run left may hold more than is wanted now.
+    shutil.rmtree(folder / "tree", ignore_errors=True)
     for _ in range(4):
         shutil.rmtree(folder / "index", ignore_errors=True)
         tree = fill(folder / "tree", wanted, roots)

@@ -69,7 +69,7 @@ def scanned_nearest(vectors: VectorFiles, k: int) -> list[list[int]]:
     from flyweight.embed.static import model_path
 
     searcher = Searcher(os.fsencode(model_path()), 0, k, 0.0)
-    searcher.load(1, [(os.fsencode(vectors.segment_path), "")])
+    searcher.load((1, 0, 0), [(os.fsencode(vectors.segment_path), "")])
     size = vectors.dimensions * 4
     queries = vectors.queries_path.read_bytes()
     return [

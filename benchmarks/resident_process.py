@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Literal
 
 from benchmarks.line_process import LineProcess
 from benchmarks.process_memory import Memory
@@ -39,8 +40,11 @@ class Resident(LineProcess):
     def search(self, query: str, limit: int = 10) -> int:
         return int(self.tell("search", limit, query))
 
-    def time_searches(self, queries: Path, limit: int = 10, *, read_text: bool = False) -> list[int]:
-        return [int(field) for field in self.tell("text" if read_text else "time", limit, queries).split()]
+    def time_searches(
+        self, queries: Path, limit: int = 10, verb: Literal["time", "cpu", "text"] = "time"
+    ) -> list[int]:
+        """One duration per query: wall time, processor time, or wall time with the text of every hit read."""
+        return [int(field) for field in self.tell(verb, limit, queries).split()]
 
     def time_hits(self, query: str, count: int, limit: int = 10) -> list[int]:
         """Mean nanoseconds per search, one value per thousand searches."""

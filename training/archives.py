@@ -54,7 +54,7 @@ def archive_path(source: Source, folder: Path) -> Path | None:
 
 
 def fetch(folder: Path) -> None:
-    """Downloads every package that is not there yet. Needs pip, npm and apt-get, and stops at the first that fails."""
+    """Downloads the packages that are missing, with pip, npm and apt-get; stops at the first that fails."""
     folder.mkdir(parents=True, exist_ok=True)
     for source in sources():
         if archive_path(source, folder) is None:
@@ -75,9 +75,9 @@ def _members(path: Path) -> Iterator[tuple[str, bytes]]:
         stream = io.BytesIO(unpacked.stdout)
     with tarfile.open(None if stream else path, fileobj=stream) as archive:
         for member in archive:
-            content = archive.extractfile(member) if member.isfile() and member.size <= MAX_FILE_BYTES else None
-            if content is not None:
-                yield member.name, content.read()
+            if member.isfile() and member.size <= MAX_FILE_BYTES:
+                content = archive.extractfile(member)
+                yield member.name, content.read() if content else b""
 
 
 def source_files(path: Path, extensions: frozenset[str]) -> list[tuple[str, str]]:

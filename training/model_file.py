@@ -83,7 +83,7 @@ def quantized(table: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.int8], npt
 def write_model(
     path: Path, vocabulary: list[str], table: npt.NDArray[np.float32], model_id: str, provenance: str
 ) -> None:
-    """Writes the file whole or not at all. `table` is float32 [tokens, dimensions], frequency weights included."""
+    """Writes the file whole or not at all. `table` is float32 [tokens, dimensions], weights included."""
     rows, scales = quantized(table)
     words = [word.encode("ascii") for word in vocabulary]
     buckets = _buckets(vocabulary)

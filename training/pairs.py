@@ -1,4 +1,4 @@
-"""Pairs of a sentence and the code it describes: a docstring or doc comment, and the definition that bears it."""
+"""Pairs of a sentence and the code it describes: a doc comment and the definition that bears it."""
 
 from __future__ import annotations
 
@@ -22,13 +22,16 @@ MAX_PAIRS_PER_PACKAGE = 5000
 MAX_PAIRS_PER_LANGUAGE_PACKAGE = 20_000
 MAX_SAME_SENTENCE = 2
 
-_SLASH_LANGUAGES = {".go", ".rs", ".java", ".kt", ".swift", ".js", ".mjs", ".jsx", ".ts", ".tsx", ".c", ".h", ".cc", ".cpp"}
-_SLASH_LANGUAGES |= {".hpp", ".m", ".mm", ".php", ".cs"}
 _HASH_LANGUAGES = {".rb"}
+_SLASH_LANGUAGES = {".go", ".rs", ".java", ".kt", ".swift", ".php"}
+_SLASH_LANGUAGES |= {".js", ".mjs", ".jsx", ".ts", ".tsx"}
+_SLASH_LANGUAGES |= {".c", ".h", ".cc", ".cpp", ".hpp", ".m", ".mm"}
 EXTENSIONS = frozenset({".py"} | _SLASH_LANGUAGES | _HASH_LANGUAGES)
 
 # A sentence that speaks about the file, its tools or its licence and not about the code.
-_NOT_ABOUT_CODE = re.compile(r"copyright|licen[sc]e|eslint|rubocop|nolint|@internal|todo|fixme|generated|deprecated|http|:nodoc:", re.I)
+_NOT_ABOUT_CODE = re.compile(
+    r"copyright|licen[sc]e|eslint|rubocop|nolint|@internal|todo|fixme|generated|deprecated|http|:nodoc:", re.I
+)
 _PYTHON_DETAILS = re.compile(r"\n\s*\n|\n\s*(?:Parameters|Args|Returns|Arguments|:param|>>>|Example)")
 _COMMENT_DETAILS = re.compile(
     r"\s*(?:[@\\](?!brief|desc|summary)\w|#+ (?:Example|Errors|Panics|Safety|Arguments)|```|call-seq|Example)"
@@ -55,7 +58,7 @@ def _usable(sentence: str) -> bool:
     letters = sum(character.isalpha() or character == " " for character in sentence)
     return (
         sentence.isascii()
-        and 12 <= len(sentence)
+        and len(sentence) >= 12
         and len(sentence.split()) >= 3
         and letters >= 0.85 * len(sentence)
         and not _NOT_ABOUT_CODE.search(sentence)
@@ -158,7 +161,7 @@ def _pairs_of(name: str, text: str) -> Iterator[tuple[str, str]]:
 
 
 def mine(folder: Path, seed: int = 0) -> list[Pair]:
-    """All usable pairs of the packages in `folder`, shuffled, with the excess of any one package or sentence dropped."""
+    """The usable pairs of the packages in `folder`, shuffled, without the excess of any one of them."""
     pairs: list[Pair] = []
     for source in sources():
         path = archive_path(source, folder)

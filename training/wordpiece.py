@@ -1,5 +1,5 @@
-"""The tokenizer of the native core (`native/search/wordpiece.cpp`) in plain Python: slow, short, and the reference its tests
-compare with."""
+"""The tokenizer of the native core (`native/search/wordpiece.cpp`) in plain Python: slow, short, and the
+reference that its tests compare with."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ _LATIN = (
 )
 _TWO_BYTE_LATIN = re.compile(rb"[\xc3-\xc5][\x80-\xbf]")
 _COMBINING_MARK = re.compile(rb"([A-Za-z])(?:\xcc[\x80-\xbf]|\xcd[\x80-\xaf])")
-# A plural of capitals (URLs), capitals before a capitalized word (HTTP in HTTPServer), a word, capitals, a number.
+# A plural of capitals (URLs), capitals before a capitalized word (HTTP in HTTPServer), a word, capitals, a
+# number.
 _WORD = re.compile(rb"[A-Z]{2,}s(?![a-z])|[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|[0-9]+")
 
 
@@ -29,7 +30,7 @@ def _unaccented(match: re.Match[bytes]) -> bytes:
 
 
 def words(text: bytes) -> list[str]:
-    """The words of a text, lower-case: identifiers are split at case changes, digits and everything that is neither."""
+    """The words of a text, lower-case; identifiers are split where the case changes and at digits."""
     latin = _TWO_BYTE_LATIN.sub(_unaccented, text) if not text.isascii() else text
     latin = _COMBINING_MARK.sub(rb"\1", latin)
     return [word.decode("ascii").lower() for word in _WORD.findall(latin)]

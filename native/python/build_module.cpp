@@ -122,6 +122,7 @@ nb::tuple merge(const std::vector<PathAndDead>& inputs, const nb::object& path, 
 }
 
 nb::tuple file_tuple(const Segment& segment, uint32_t index) {
+    if (index >= segment.file_count()) throw nb::index_error("the segment has fewer files");
     const format::FileRecord& record = segment.file(index);
     const bool skipped = (record.flags & format::kFileSkipped) != 0;
     const std::string_view hash(reinterpret_cast<const char*>(record.content_hash.data()), record.content_hash.size());
@@ -142,7 +143,7 @@ nb::list terms_of(const nb::object& text) {
 
 NB_MODULE(_build, module) {
     using namespace flyweight::search;
-    flyweight::python::translate_errors("IndexWriteError");
+    flyweight::python::translate_errors();
 
     nb::class_<SegmentBuilder>(module, "SegmentBuilder")
         .def(
@@ -177,7 +178,10 @@ NB_MODULE(_build, module) {
         .def_prop_ro("meta", [](const Segment& self) { return bytes_object(self.meta()); })
         .def("file", &file_tuple, nb::arg("index"))
         .def("find_file", [](const Segment& self, const nb::object& path) { return self.find_file(bytes_of(path)); })
-        .def("text", [](const Segment& self, uint32_t chunk) { return bytes_object(self.text(chunk)); })
+        .def("text", [](const Segment& self, uint32_t chunk) {
+            if (chunk >= self.chunk_count()) throw nb::index_error("the segment has fewer chunks");
+            return bytes_object(self.text(chunk));
+        })
         .def("text_intact", [](const Segment& self) { return self.section_intact(format::Section::kText); })
         .def("release", [](const Segment& self) { self.release(); });
 

@@ -20,22 +20,22 @@ inline void raise(const char* class_name, const char* message) {
     Py_DECREF(type);
 }
 
-// Makes the core's exceptions arrive in Python as Flyweight's errors. `io_error` names the class for a refusal of the
-// operating system: to a reader that is a missing index, to a writer a failed write.
-inline void translate_errors(const char* io_error) {
-    nanobind::register_exception_translator(
-        [](const std::exception_ptr& error, void* payload) {
-            try {
-                std::rethrow_exception(error);
-            } catch (const search::VersionError& e) {
-                raise("IndexVersionError", e.what());
-            } catch (const search::FormatError& e) {
-                raise("IndexCorruptError", e.what());
-            } catch (const search::IoError& e) {
-                raise(static_cast<const char*>(payload), e.what());
-            }
-        },
-        const_cast<char*>(io_error));
+// Makes the core's exceptions arrive in Python as Flyweight's errors. Translators are shared by all modules of the
+// process, so what an error means is in its type and not in the module that met it.
+inline void translate_errors() {
+    nanobind::register_exception_translator([](const std::exception_ptr& error, void*) {
+        try {
+            std::rethrow_exception(error);
+        } catch (const search::VersionError& e) {
+            raise("IndexVersionError", e.what());
+        } catch (const search::FormatError& e) {
+            raise("IndexCorruptError", e.what());
+        } catch (const search::WriteError& e) {
+            raise("IndexWriteError", e.what());
+        } catch (const search::IoError& e) {
+            raise("IndexMissingError", e.what());
+        }
+    });
 }
 
 }  // namespace flyweight::python

@@ -114,10 +114,7 @@ class Searcher {
         answer.second = use_cache && cache_.find(key, *view, monotonic_seconds(), answer.first);
         if (answer.second) return answer;
         if (!vector.is_none()) request.vector = floats_of(nb::cast<nb::bytes>(vector));
-        if (!request.vector.empty() && !view->segments.empty() &&
-            request.vector.size() != view->segments.front().segment->dimensions()) {
-            throw nb::value_error("the query vector has another number of dimensions than the index");
-        }
+        if (!request.vector.empty()) check_dimensions(request.vector, *view);
         std::unique_ptr<QueryPipeline> pipeline = take_pipeline();
         {
             nb::gil_scoped_release unlocked;
@@ -131,6 +128,7 @@ class Searcher {
     std::vector<std::tuple<uint32_t, uint32_t, float>> vector_scan(const nb::bytes& vector, size_t limit) {
         const std::vector<float> values = floats_of(vector);
         const std::shared_ptr<const IndexView> view = view_;
+        check_dimensions(values, *view);
         std::unique_ptr<QueryPipeline> pipeline = take_pipeline();
         std::vector<std::tuple<uint32_t, uint32_t, float>> found;
         {
@@ -149,6 +147,12 @@ class Searcher {
     std::shared_ptr<const IndexView> view() const { return view_; }
 
   private:
+    static void check_dimensions(const std::vector<float>& vector, const IndexView& view) {
+        if (!view.segments.empty() && vector.size() != view.segments.front().segment->dimensions()) {
+            throw nb::value_error("the query vector has another number of dimensions than the index");
+        }
+    }
+
     static std::string key_of(const QueryRequest& request) {
         std::string key = request.text;
         const auto field = [&key](char tag, std::string_view value) {
@@ -277,7 +281,7 @@ void bind_searcher(nb::module_& module) {
 }  // namespace flyweight::search
 
 NB_MODULE(_search, module) {
-    flyweight::python::translate_errors("IndexMissingError");
+    flyweight::python::translate_errors();
     module.def("crc32c", [](const nb::bytes& bytes) { return flyweight::search::crc32c(0, bytes.c_str(), bytes.size()); });
     module.def("glob_fault", [](const nb::object& glob) {
         return flyweight::search::glob_fault(flyweight::python::bytes_of(glob));

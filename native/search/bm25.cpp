@@ -27,8 +27,8 @@ void Bm25::set_view(const IndexView& view) {
     impact_.set_average_length(total_chunks_ > 0.0 ? static_cast<float>(terms / total_chunks_) : 1.0F);
 }
 
-void Bm25::search(const IndexView& view, const std::vector<std::string>& terms, const Priors& priors, Filter& filter,
-                  Best& best) {
+void Bm25::search(const IndexView& view, const std::vector<std::string>& terms, const std::vector<std::string>& names,
+                  const Priors& priors, Filter& filter, Best& best, Best& defining) {
     const size_t segments = view.segments.size();
     std::vector<std::optional<TermPostings>> found(terms.size() * segments);
     std::vector<float> weights(terms.size(), 0.0F);
@@ -39,22 +39,46 @@ void Bm25::search(const IndexView& view, const std::vector<std::string>& terms, 
             postings = view.segments[segment].segment->find_term(terms[term]);
             if (postings) holders += postings->count;
         }
-        const double rarity = std::log(1.0 + (total_chunks_ - holders + 0.5) / (holders + 0.5));
-        weights[term] = static_cast<float>(rarity);
+        weights[term] = static_cast<float>(std::log(1.0 + (total_chunks_ - holders + 0.5) / (holders + 0.5)));
     }
     for (uint32_t segment = 0; segment < segments; ++segment) {
         active_.clear();
-        for (size_t term = 0; term < terms.size(); ++term) {
-            const auto& postings = found[term * segments + segment];
-            if (!postings) continue;
-            Active active{PostingsCursor(postings->data, postings->length, postings->count), weights[term], 0};
+        const auto activate = [this](const std::optional<TermPostings>& postings, float weight) {
+            if (!postings) return;
+            Active active{PostingsCursor(postings->data, postings->length, postings->count), weight, 0};
             if (active.cursor.next_block()) active_.push_back(active);
+        };
+        for (size_t term = 0; term < terms.size(); ++term) activate(found[term * segments + segment], weights[term]);
+        for (const std::string& name : names) {
+            activate(view.segments[segment].segment->find_term(definition_term(name)), 0.0F);
         }
-        search_segment(view, segment, priors, filter, best);
+        search_segment(view, segment, priors, filter, best, defining);
     }
 }
 
-void Bm25::search_segment(const IndexView& view, uint32_t segment, const Priors& priors, Filter& filter, Best& best) {
+bool Bm25::score_window(Active& active, uint32_t begin, uint32_t end, const uint8_t* lengths) {
+    while (true) {
+        const uint32_t* chunks = active.cursor.chunks();
+        const uint8_t* frequencies = active.cursor.frequencies();
+        const uint32_t size = active.cursor.size();
+        uint32_t next = active.next;
+        if (active.weight == 0.0F) {
+            for (; next < size && chunks[next] < end; ++next) definitions_.push_back(chunks[next]);
+        } else {
+            for (; next < size && chunks[next] < end; ++next) {
+                const uint32_t chunk = chunks[next];
+                scores_[chunk - begin] += active.weight * impact_(frequencies[next], lengths[chunk]);
+            }
+        }
+        active.next = next;
+        if (next < size) return true;
+        if (!active.cursor.next_block()) return false;
+        active.next = 0;
+    }
+}
+
+void Bm25::search_segment(const IndexView& view, uint32_t segment, const Priors& priors, Filter& filter, Best& best,
+                          Best& defining) {
     const Segment& data = *view.segments[segment].segment;
     const uint32_t count = data.chunk_count();
     const uint8_t* lengths = data.lengths();
@@ -64,29 +88,19 @@ void Bm25::search_segment(const IndexView& view, uint32_t segment, const Priors&
         if (first >= count) return;
         const uint32_t begin = first / kWindow * kWindow;
         const uint32_t end = std::min(count, begin + kWindow);
+        definitions_.clear();
         for (size_t i = 0; i < active_.size();) {
-            Active& active = active_[i];
-            bool more = true;
-            while (more) {
-                const uint32_t* chunks = active.cursor.chunks();
-                const uint8_t* frequencies = active.cursor.frequencies();
-                const uint32_t size = active.cursor.size();
-                uint32_t next = active.next;
-                for (; next < size && chunks[next] < end; ++next) {
-                    const uint32_t chunk = chunks[next];
-                    scores_[chunk - begin] += active.weight * impact_(frequencies[next], lengths[chunk]);
-                }
-                active.next = next;
-                if (next < size) break;
-                more = active.cursor.next_block();
-                active.next = 0;
-            }
-            if (more) {
+            if (score_window(active_[i], begin, end, lengths)) {
                 ++i;
             } else {
                 active_[i] = active_.back();
                 active_.pop_back();
             }
+        }
+        for (const uint32_t chunk : definitions_) {
+            const ChunkRef ref{segment, chunk};
+            const float score = scores_[chunk - begin] * priors.of(view, ref);
+            if (score > defining.threshold() && filter.admits(ref)) defining.offer(ref, score);
         }
         for (uint32_t i = 0; i < end - begin; ++i) {
             // A prior only lowers a score: most chunks are refused before theirs is looked up.

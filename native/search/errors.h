@@ -14,9 +14,14 @@ struct VersionError : FormatError {
     using FormatError::FormatError;
 };
 
-// The operating system refused: the file cannot be opened, read or mapped.
+// The operating system refused: a file cannot be opened, read or mapped.
 struct IoError : std::runtime_error {
     using std::runtime_error::runtime_error;
+};
+
+// The operating system refused to create or write a file.
+struct WriteError : IoError {
+    using IoError::IoError;
 };
 
 }  // namespace flyweight::search

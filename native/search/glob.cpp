@@ -97,8 +97,8 @@ bool matches_here(std::string_view pattern, std::string_view text) {
 
 bool glob_matches(std::string_view pattern, std::string_view path) {
     while (pattern.size() > 1 && pattern.back() == '/') pattern.remove_suffix(1);
-    if (pattern.substr(0, 2) == "./") pattern.remove_prefix(2);
     const bool anchored = pattern.find('/') != std::string_view::npos;
+    if (pattern.substr(0, 2) == "./") pattern.remove_prefix(2);
     if (!pattern.empty() && pattern.front() == '/') pattern.remove_prefix(1);
     if (matches_here(pattern, path)) return true;
     if (anchored) return false;

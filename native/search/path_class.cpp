@@ -77,12 +77,11 @@ FileClass classify(std::string_view path) {
     if (stem.find(".min") != std::string_view::npos || ends_with_any(rest, kGeneratedEndings)) found |= kVendored;
     if (is_one_of(extension, kProseExtensions) || dot == std::string_view::npos) found |= kProse;
     if (is_one_of(extension, kDataExtensions)) found |= kData;
-    if (rest == "__init__.py" || rest == "package-info.java") found |= kReexport;
     if (rest.ends_with(".d.ts")) found |= kDeclaration;
     return found;
 }
 
-Priors::Priors(const std::array<float, 8>& factors, FileClass lifted) {
+Priors::Priors(const std::array<float, kPathClasses>& factors, FileClass lifted) {
     for (uint32_t bits = 0; bits < by_class_.size(); ++bits) {
         float prior = 1.0F;
         for (uint32_t bit = 0; bit < factors.size(); ++bit) {

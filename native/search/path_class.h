@@ -15,9 +15,9 @@ enum PathClass : FileClass {
     kLegacy = 8,       // compatibility layers
     kProse = 16,
     kData = 32,        // configuration and tables
-    kReexport = 64,    // __init__.py and the like
-    kDeclaration = 128,  // .d.ts
+    kDeclaration = 64,  // .d.ts
 };
+constexpr size_t kPathClasses = 7;
 
 FileClass classify(std::string_view path);
 
@@ -26,7 +26,7 @@ class Priors {
   public:
     Priors() { by_class_.fill(1.0F); }
     // `factors` in the order of the bits; `lifted` are the classes the query asks for.
-    Priors(const std::array<float, 8>& factors, FileClass lifted);
+    Priors(const std::array<float, kPathClasses>& factors, FileClass lifted);
 
     float of(const IndexView& view, ChunkRef ref) const {
         const uint32_t file = view.segments[ref.segment].segment->chunk(ref.chunk).file;
@@ -34,7 +34,7 @@ class Priors {
     }
 
   private:
-    std::array<float, 256> by_class_;
+    std::array<float, size_t{1} << kPathClasses> by_class_;
 };
 
 }  // namespace flyweight::search

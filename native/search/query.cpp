@@ -43,7 +43,8 @@ std::vector<Hit> QueryPipeline::run(const IndexView& view, const StaticModel* mo
     const size_t wanted = candidates_for(request.limit);
 
     lexical_.reset(wanted);
-    bm25_.search(view, words.terms, priors, filter_, lexical_);
+    defining_.reset(definitions_kept());
+    bm25_.search(view, words.terms, words.names, priors, filter_, lexical_, defining_);
 
     nearest_.reset(wanted);
     if (!embedded.empty() && !is_zero(embedded)) {
@@ -65,14 +66,16 @@ std::vector<Hit> QueryPipeline::run(const IndexView& view, const StaticModel* mo
 
 void QueryPipeline::collect_candidates(const IndexView& view, const Priors& priors, const VectorQuery* vector, float floor) {
     candidates_.clear();
-    for (const Scored& found : lexical_.unsorted()) {
+    const auto add_lexical = [&](const Scored& found) {
         float dense = 0.0F;
         if (vector != nullptr) {
             const float cosine = vector->cosine(*view.segments[found.ref.segment].segment, found.ref.chunk);
             dense = (cosine - floor) * priors.of(view, found.ref);
         }
         candidates_.push_back({found.ref, found.score, dense, 0.0F});
-    }
+    };
+    for (const Scored& found : lexical_.unsorted()) add_lexical(found);
+    for (const Scored& found : defining_.unsorted()) add_lexical(found);
     for (const Scored& found : nearest_.unsorted()) candidates_.push_back({found.ref, 0.0F, found.score, 0.0F});
     // A chunk found by both is kept once, with its lexical score.
     std::sort(candidates_.begin(), candidates_.end(), [](const Candidate& a, const Candidate& b) {

@@ -41,6 +41,7 @@ class QueryPipeline {
     Bm25 bm25_;
     Filter filter_;
     Best lexical_;
+    Best defining_;
     Best sketched_;
     Best nearest_;
     std::vector<Candidate> candidates_;

@@ -1,7 +1,7 @@
 // The ranking policy: what makes one chunk a better answer than another. Change it here; benchmarks/quality.py tells
 // whether it was a good idea.
 //
-//   score = relevance + file evidence + prior * (path rules + symbol rules)
+//   score = relevance + file evidence + prior * (path rules + symbol rule)
 //
 // Each constant says what it brings, as NDCG@10 on the development set (benchmarks/README.md) with and without it. All lie
 // on a plateau: 20 % more or less of any changes the total by less than 0.005.
@@ -27,14 +27,13 @@ constexpr float kDenseShare = 0.4F;
 
 // Priors: factors on a file's relevance by what its path says it is, unless the query asks for that kind. They apply before
 // candidates are cut, or tests and documentation crowd the source out (0.02 on whole checkouts).
-constexpr std::array<float, 8> kPriors = {
+constexpr std::array<float, kPathClasses> kPriors = {
     0.3F,  // kTest
     0.3F,  // kExample
     0.3F,  // kVendored
     0.3F,  // kLegacy
     0.3F,  // kProse
     0.5F,  // kData
-    0.5F,  // kReexport
     0.7F,  // kDeclaration
 };
 
@@ -55,16 +54,17 @@ constexpr float kFileEvidence = 0.5F;
 // Path rules: the share of the query's words that the file's name has, and of the name's words that the query has.
 constexpr float kStemNamed = 0.7F;
 constexpr float kStemCovered = 0.5F;
-// Symbol rules: the share of the query's words in the best symbol of the chunk; and a definition of exactly the name that
-// the query is, or of a name within it.
-constexpr float kSymbolNamed = 0.1F;
-constexpr float kDefinesQuery = 1.0F;
+// Symbol rule: a definition of exactly the name that the query is (HTTPServer, a::b, _x), of its one plain word, or of
+// a name within it. Such chunks are candidates whatever their scores.
+constexpr float kDefinesQuery = 2.0F;
+constexpr float kDefinesWord = 1.0F;
 constexpr float kDefinesName = 0.3F;
+constexpr size_t kDefinitions = 20;
 // No pile-up: each further chunk of a file counts this much of the one before.
 constexpr float kSameFileDecay = 0.5F;
 
 // Scores are divided by this, so that 1 means every rule at its greatest.
-constexpr float kGreatestScore = 1.0F + kFileEvidence + kStemNamed + kStemCovered + kSymbolNamed + kDefinesQuery;
+constexpr float kGreatestScore = 1.0F + kFileEvidence + kStemNamed + kStemCovered + kDefinesQuery;
 
 // Files whose directory says what they are about.
 constexpr std::string_view kGenericStems[] = {"mod", "lib", "index", "init", "main"};
@@ -76,17 +76,6 @@ bool contains(const Container& values, const Value& value) {
 
 void add_once(std::vector<std::string>& values, std::string_view value) {
     if (!contains(values, value)) values.emplace_back(value);
-}
-
-std::vector<std::string> parts_of(std::string_view text) {
-    TermSplitter splitter;
-    std::vector<std::string> parts;
-    splitter.split_parts(text, [&parts](std::string_view part) { add_once(parts, part); });
-    return parts;
-}
-
-size_t shared(const std::vector<std::string>& a, const std::vector<std::string>& b) {
-    return static_cast<size_t>(std::count_if(a.begin(), a.end(), [&b](const std::string& part) { return contains(b, part); }));
 }
 
 float share(size_t count, size_t total) { return static_cast<float>(count) / static_cast<float>(std::max<size_t>(total, 1)); }
@@ -113,12 +102,6 @@ std::string_view trimmed(std::string_view text) {
     return begin == std::string_view::npos ? std::string_view() : text.substr(begin, text.find_last_not_of(kBlanks) + 1 - begin);
 }
 
-// What follows the last of `::`, `.`, `->`, `#`, `/`, `\`.
-std::string_view last_component(std::string_view name) {
-    const size_t separator = name.find_last_of(".:>#/\\");
-    return separator == std::string_view::npos ? name : name.substr(separator + 1);
-}
-
 bool is_one_name(std::string_view query) {
     const bool one_word = std::all_of(query.begin(), query.end(), [](char c) {
         return is_lower(c) || is_upper(c) || (c >= '0' && c <= '9') || static_cast<unsigned char>(c) >= 0x80 ||
@@ -129,19 +112,19 @@ bool is_one_name(std::string_view query) {
            query.find_first_of("._") != std::string_view::npos || std::any_of(query.begin(), query.end(), is_upper);
 }
 
-// The words of a file's name, or of its directory's where the name says nothing (mod.rs, index.ts, __init__.py).
-std::vector<std::string> stem_parts(std::string_view path) {
+// The name of a file, or of its directory where that of the file says nothing (mod.rs, index.ts, __init__.py).
+std::string_view telling_name(std::string_view path) {
     const size_t slash = path.rfind('/');
     const std::string_view base = slash == std::string_view::npos ? path : path.substr(slash + 1);
     std::string_view stem = base.substr(0, base.find('.'));
     if (stem.empty()) stem = base;
     const size_t first = std::min(stem.find_first_not_of('_'), stem.size());
     const std::string plain = lowered(stem.substr(first, stem.find_last_not_of('_') + 1 - first));
-    if (!contains(kGenericStems, std::string_view(plain))) return parts_of(stem);
+    if (!contains(kGenericStems, std::string_view(plain))) return stem;
     if (slash == std::string_view::npos) return {};
     const std::string_view directories = path.substr(0, slash);
     const size_t above = directories.rfind('/');
-    return parts_of(above == std::string_view::npos ? directories : directories.substr(above + 1));
+    return above == std::string_view::npos ? directories : directories.substr(above + 1);
 }
 
 // What all candidates of a file share.
@@ -203,11 +186,31 @@ class Ranking {
         }
         FileStanding standing{ref.segment, file};
         standing.prior = priors_.of(view_, ref);
-        const std::vector<std::string> parts = stem_parts(segment.file_path(file));
-        standing.path_score = kStemNamed * share(shared(query_.parts, parts), query_.parts.size()) +
-                              kStemCovered * share(shared(parts, query_.parts), parts.size());
+        const Overlap stem = overlap(telling_name(segment.file_path(file)));
+        standing.path_score = kStemNamed * share(stem.shared, query_.parts.size()) + kStemCovered * share(stem.shared, stem.parts);
         files_.push_back(standing);
         return files_.size() - 1;
+    }
+
+    // How many words a name has, and how many of them are words of the query; each counted once.
+    struct Overlap {
+        size_t parts = 0;
+        size_t shared = 0;
+    };
+    Overlap overlap(std::string_view name) {
+        Overlap found;
+        name_parts_.clear();
+        splitter_.split_parts(name, [&](std::string_view part) {
+            const size_t begin = name_parts_.find(part);
+            // Words are kept as `one NUL two NUL`: a part is known if it is found as a whole word.
+            for (size_t at = begin; at != std::string::npos; at = name_parts_.find(part, at + 1)) {
+                if ((at == 0 || name_parts_[at - 1] == '\0') && name_parts_[at + part.size()] == '\0') return;
+            }
+            name_parts_.append(part).push_back('\0');
+            ++found.parts;
+            found.shared += contains(query_.parts, part);
+        });
+        return found;
     }
 
     void gather_files() {
@@ -240,18 +243,21 @@ class Ranking {
             if (end == std::string_view::npos) return 0.0F;
             defined.remove_prefix(end + 1);
         }
-        float named = 0.0F;
-        bool defines = false;
         while (!defined.empty()) {
             const size_t end = std::min(defined.find('\0'), defined.size());
             const std::string_view symbol = defined.substr(0, end);
             defined.remove_prefix(std::min(end + 1, defined.size()));
-            named = std::max(named, share(shared(query_.parts, parts_of(symbol)), query_.parts.size()));
-            const std::string_view last = last_component(symbol);
-            defines = defines || (query_.name ? last == *query_.name : contains(query_.names, last));
+            if (contains(query_.names, last_component(symbol))) return definition_weight();
         }
-        const float definition = query_.name ? kDefinesQuery : kDefinesName;
-        return kSymbolNamed * named + (defines ? definition : 0.0F);
+        return 0.0F;
+    }
+
+    float definition_weight() const {
+        switch (query_.form) {
+            case QueryForm::kName: return kDefinesQuery;
+            case QueryForm::kWord: return kDefinesWord;
+            default: return kDefinesName;
+        }
     }
 
     void spread_files() {
@@ -272,6 +278,8 @@ class Ranking {
     std::vector<FileStanding> files_;
     std::vector<size_t> file_of_;
     float top_total_ = 0.0F;
+    TermSplitter splitter_;
+    std::string name_parts_;
 };
 
 }  // namespace
@@ -296,13 +304,17 @@ QueryWords::QueryWords(std::string_view query) {
     }
     const std::string_view whole = trimmed(query);
     if (is_one_name(whole)) {
-        name = last_component(whole);
+        form = QueryForm::kName;
+        names = {std::string(last_component(whole))};
     } else if (tokens.size() == 1) {
-        name = tokens.front();
+        form = QueryForm::kWord;
+        names = tokens;
     }
 }
 
 Priors QueryWords::priors() const { return {kPriors, asked}; }
+
+size_t definitions_kept() { return kDefinitions; }
 
 size_t candidates_for(size_t limit) { return std::max(kMinCandidates, kCandidatesPerResult * limit); }
 

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -18,14 +17,20 @@ struct Candidate {
     float score = 0.0F;    // the answer
 };
 
+enum class QueryForm {
+    kText,  // several words; `names` are those spelt like identifiers
+    kWord,  // one plain word
+    kName,  // one qualified or distinctly spelt name, of which `names` has the last component
+};
+
 // A query as ranking sees it.
 struct QueryWords {
     explicit QueryWords(std::string_view query);
 
     std::vector<std::string> terms;     // what BM25 looks up, each once
     std::vector<std::string> parts;     // the words of the query, split and stemmed, each once
-    std::vector<std::string> names;     // tokens that are spelt like identifiers
-    std::optional<std::string> name;    // set when the query as a whole is one name: its last component
+    std::vector<std::string> names;     // names whose definitions it may be after, as they are spelt
+    QueryForm form = QueryForm::kText;
     FileClass asked = 0;                // kinds of file the query asks for
 
     Priors priors() const;
@@ -33,6 +38,9 @@ struct QueryWords {
 
 // Candidates that each of the two searches contributes to a query for `limit` results.
 size_t candidates_for(size_t limit);
+
+// Chunks that define a name of the query and are candidates for that alone.
+size_t definitions_kept();
 
 // Scores the candidates, orders them best first and keeps `limit`. The whole ranking policy, every rule and every
 // weight, is in ranking.cpp.

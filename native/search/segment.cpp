@@ -95,7 +95,7 @@ void Segment::check_sections(bool verify) {
     }
     const uint64_t chunks = header_.chunk_count;
     const uint64_t dimensions = header_.dimensions;
-    if (dimensions == 0 || dimensions % 4 != 0) corrupt("impossible number of dimensions");
+    if (dimensions == 0 || dimensions % 8 != 0) corrupt("impossible number of dimensions");
     files_ = records<format::FileRecord>(Section::kFiles, header_.file_count);
     file_order_ = records<uint32_t>(Section::kFileOrder, header_.file_count);
     chunks_ = records<format::ChunkRecord>(Section::kChunks, chunks);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "search/bm25.h"
 #include "search/crc32c.h"
 #include "search/errors.h"
 #include "search/postings.h"
@@ -90,7 +91,7 @@ void SegmentBuilder::add_file(const FileInput& file, std::string_view text, std:
             symbols_.push_back('\0');
             symbols_.append(chunk.defined.substr(0, 8192));
         }
-        if (symbols_.size() > UINT32_MAX) throw IoError("too many symbols for one segment");
+        if (symbols_.size() > UINT32_MAX) throw WriteError("too many symbols for one segment");
         chunks_.push_back({file_number, chunk.start_line, chunk.end_line, chunk.start_byte,
                            static_cast<uint32_t>(chunk_text.size()), static_cast<uint32_t>(symbol_offset),
                            static_cast<uint16_t>(symbols_.size() - symbol_offset), name_number(chunk.kind),
@@ -102,6 +103,7 @@ void SegmentBuilder::add_file(const FileInput& file, std::string_view text, std:
         if (chunk.defined.empty()) terms_.add(chunk.symbol, kFieldWeights.scope);
         terms_.add(path.stem, kFieldWeights.file_stem);
         terms_.add(path.directory, kFieldWeights.directory);
+        add_definitions(chunk.defined);
         terms_.end_chunk();
         total_terms_ += terms;
         lengths_.push_back(encode_length(terms));
@@ -110,6 +112,15 @@ void SegmentBuilder::add_file(const FileInput& file, std::string_view text, std:
     }
     output_.write(text);
     text_size_ += text.size();
+}
+
+void SegmentBuilder::add_definitions(std::string_view defined) {
+    while (!defined.empty()) {
+        const size_t end = std::min(defined.find('\0'), defined.size());
+        const std::string_view name = last_component(defined.substr(0, end));
+        if (!name.empty()) terms_.add_whole(definition_term(name));
+        defined.remove_prefix(std::min(end + 1, defined.size()));
+    }
 }
 
 size_t SegmentBuilder::buffered_bytes() const {

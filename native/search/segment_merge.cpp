@@ -221,7 +221,7 @@ class Merge {
             output_.write_record(record);
             touched(sizeof record);
         });
-        if (symbol_offset > UINT32_MAX) throw IoError("too many symbols for one segment");
+        if (symbol_offset > UINT32_MAX) throw WriteError("too many symbols for one segment");
         output_.begin(Section::kSymbols);
         each_chunk([this](const Source& source, uint32_t chunk) {
             const std::string_view symbols = source.segment.symbols(chunk);

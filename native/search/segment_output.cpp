@@ -56,11 +56,11 @@ void Spill::flush() {
         // Beside the index, not in /tmp: /tmp is often memory, which is what spilling is to spare.
         std::string name = directory_ + "/spill-XXXXXX";
         fd_ = ::mkostemp(name.data(), O_CLOEXEC);
-        if (fd_ < 0) throw IoError("cannot create a temporary file in " + directory_ + ": " + std::strerror(errno));
+        if (fd_ < 0) throw WriteError("cannot create a temporary file in " + directory_ + ": " + std::strerror(errno));
         ::unlink(name.c_str());
     }
     if (!write_all(fd_, buffer_.data(), buffer_.size())) {
-        throw IoError("cannot write a temporary file in " + directory_ + ": " + std::strerror(errno));
+        throw WriteError("cannot write a temporary file in " + directory_ + ": " + std::strerror(errno));
     }
     spilled_ += buffer_.size();
     buffer_.clear();
@@ -69,7 +69,7 @@ void Spill::flush() {
 size_t Spill::read_spilled(uint64_t offset, uint8_t* out, size_t length) const {
     const size_t want = static_cast<size_t>(std::min<uint64_t>(length, spilled_ - offset));
     const ssize_t got = ::pread(fd_, out, want, static_cast<off_t>(offset));
-    if (got <= 0) throw IoError("cannot read a temporary file in " + directory_);
+    if (got <= 0) throw WriteError("cannot read a temporary file in " + directory_);
     return static_cast<size_t>(got);
 }
 
@@ -86,7 +86,7 @@ SegmentOutput::~SegmentOutput() {
 }
 
 void SegmentOutput::fail(const char* what) const {
-    throw IoError(std::string("cannot ") + what + " " + path_ + ": " + std::strerror(errno));
+    throw WriteError(std::string("cannot ") + what + " " + path_ + ": " + std::strerror(errno));
 }
 
 void SegmentOutput::flush() {

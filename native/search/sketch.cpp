@@ -52,36 +52,75 @@ void scan_portable(const uint8_t* tables, size_t rows, const uint8_t* block, uin
 }
 
 #if defined(__x86_64__)
-// Bytes are summed as 16-bit pairs: `pairs` gathers even + 256 * odd modulo 2^16 and `odds` the odd bytes alone, so
-// the even sums come out by subtraction at the end. Three instructions a row less than widening each byte.
+// Two rows are added as bytes (a step is at most 127), then summed as 16-bit pairs: `pairs` gathers even + 256 * odd
+// modulo 2^16 and `odds` the odd bytes alone, so the even sums come out by subtraction at the end.
+__attribute__((target("avx2"))) inline void store_sums(__m256i pairs, __m256i odds, uint16_t* out) {
+    const __m256i evens = _mm256_sub_epi16(pairs, _mm256_slli_epi16(odds, 8));
+    const __m256i first = _mm256_unpacklo_epi16(evens, odds);
+    const __m256i second = _mm256_unpackhi_epi16(evens, odds);
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), _mm256_permute2x128_si256(first, second, 0x20));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + 16), _mm256_permute2x128_si256(first, second, 0x31));
+}
+
 __attribute__((target("avx2"))) void scan_avx2(const uint8_t* tables, size_t rows, const uint8_t* block,
                                                uint16_t* sums) {
     const __m256i nibble = _mm256_set1_epi8(15);
-    __m256i pairs_low = _mm256_setzero_si256();
-    __m256i odds_low = _mm256_setzero_si256();
-    __m256i pairs_high = _mm256_setzero_si256();
-    __m256i odds_high = _mm256_setzero_si256();
-    for (size_t row = 0; row < rows; ++row) {
-        const __m256i codes = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(block + row * 32));
-        const __m256i table =
-            _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(tables + row * 16)));
-        const __m256i low = _mm256_shuffle_epi8(table, _mm256_and_si256(codes, nibble));
-        const __m256i high =
-            _mm256_shuffle_epi8(table, _mm256_and_si256(_mm256_srli_epi16(codes, 4), nibble));
-        pairs_low = _mm256_add_epi16(pairs_low, low);
-        odds_low = _mm256_add_epi16(odds_low, _mm256_srli_epi16(low, 8));
-        pairs_high = _mm256_add_epi16(pairs_high, high);
-        odds_high = _mm256_add_epi16(odds_high, _mm256_srli_epi16(high, 8));
+    __m256i low_pairs = _mm256_setzero_si256();
+    __m256i low_odds = _mm256_setzero_si256();
+    __m256i high_pairs = _mm256_setzero_si256();
+    __m256i high_odds = _mm256_setzero_si256();
+    for (size_t row = 0; row < rows; row += 2) {
+        const auto* codes = reinterpret_cast<const __m256i*>(block + row * 32);
+        const auto* table = reinterpret_cast<const __m128i*>(tables + row * 16);
+        const __m256i codes_a = _mm256_loadu_si256(codes);
+        const __m256i codes_b = _mm256_loadu_si256(codes + 1);
+        const __m256i table_a = _mm256_broadcastsi128_si256(_mm_loadu_si128(table));
+        const __m256i table_b = _mm256_broadcastsi128_si256(_mm_loadu_si128(table + 1));
+        const __m256i low = _mm256_add_epi8(_mm256_shuffle_epi8(table_a, _mm256_and_si256(codes_a, nibble)),
+                                            _mm256_shuffle_epi8(table_b, _mm256_and_si256(codes_b, nibble)));
+        const __m256i high = _mm256_add_epi8(
+            _mm256_shuffle_epi8(table_a, _mm256_and_si256(_mm256_srli_epi16(codes_a, 4), nibble)),
+            _mm256_shuffle_epi8(table_b, _mm256_and_si256(_mm256_srli_epi16(codes_b, 4), nibble)));
+        low_pairs = _mm256_add_epi16(low_pairs, low);
+        low_odds = _mm256_add_epi16(low_odds, _mm256_srli_epi16(low, 8));
+        high_pairs = _mm256_add_epi16(high_pairs, high);
+        high_odds = _mm256_add_epi16(high_odds, _mm256_srli_epi16(high, 8));
     }
-    const auto store = [&](__m256i pairs, __m256i odds, uint16_t* out) __attribute__((target("avx2"))) {
-        const __m256i evens = _mm256_sub_epi16(pairs, _mm256_slli_epi16(odds, 8));
-        const __m256i first = _mm256_unpacklo_epi16(evens, odds);
-        const __m256i second = _mm256_unpackhi_epi16(evens, odds);
-        _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), _mm256_permute2x128_si256(first, second, 0x20));
-        _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + 16), _mm256_permute2x128_si256(first, second, 0x31));
-    };
-    store(pairs_low, odds_low, sums);
-    store(pairs_high, odds_high, sums + 32);
+    store_sums(low_pairs, low_odds, sums);
+    store_sums(high_pairs, high_odds, sums + 32);
+}
+
+__attribute__((target("avx512f,avx512bw"))) inline __m256i folded(__m512i sum) {
+    return _mm256_add_epi16(_mm512_castsi512_si256(sum), _mm512_extracti64x4_epi64(sum, 1));
+}
+
+// As above with two rows to a register; their halves are added at the end. Wants rows in fours.
+__attribute__((target("avx512f,avx512bw"))) void scan_avx512(const uint8_t* tables, size_t rows, const uint8_t* block,
+                                                             uint16_t* sums) {
+    const __m512i nibble = _mm512_set1_epi8(15);
+    const __m512i spread = _mm512_set_epi64(3, 2, 3, 2, 1, 0, 1, 0);  // tables a b to a a b b
+    __m512i low_pairs = _mm512_setzero_si512();
+    __m512i low_odds = _mm512_setzero_si512();
+    __m512i high_pairs = _mm512_setzero_si512();
+    __m512i high_odds = _mm512_setzero_si512();
+    for (size_t row = 0; row < rows; row += 4) {
+        const __m512i codes_a = _mm512_loadu_si512(block + row * 32);
+        const __m512i codes_b = _mm512_loadu_si512(block + row * 32 + 64);
+        const __m512i four = _mm512_loadu_si512(tables + row * 16);
+        const __m512i table_a = _mm512_permutexvar_epi64(spread, four);
+        const __m512i table_b = _mm512_permutexvar_epi64(_mm512_add_epi64(spread, _mm512_set1_epi64(4)), four);
+        const __m512i low = _mm512_add_epi8(_mm512_shuffle_epi8(table_a, _mm512_and_si512(codes_a, nibble)),
+                                            _mm512_shuffle_epi8(table_b, _mm512_and_si512(codes_b, nibble)));
+        const __m512i high = _mm512_add_epi8(
+            _mm512_shuffle_epi8(table_a, _mm512_and_si512(_mm512_srli_epi16(codes_a, 4), nibble)),
+            _mm512_shuffle_epi8(table_b, _mm512_and_si512(_mm512_srli_epi16(codes_b, 4), nibble)));
+        low_pairs = _mm512_add_epi16(low_pairs, low);
+        low_odds = _mm512_add_epi16(low_odds, _mm512_srli_epi16(low, 8));
+        high_pairs = _mm512_add_epi16(high_pairs, high);
+        high_odds = _mm512_add_epi16(high_odds, _mm512_srli_epi16(high, 8));
+    }
+    store_sums(folded(low_pairs), folded(low_odds), sums);
+    store_sums(folded(high_pairs), folded(high_odds), sums + 32);
 }
 
 __attribute__((target("avx2"))) uint64_t estimate_avx2(const uint16_t* sums, const float* factors, float step,
@@ -100,6 +139,7 @@ __attribute__((target("avx2"))) uint64_t estimate_avx2(const uint16_t* sums, con
 }
 
 const bool kHasAvx2 = __builtin_cpu_supports("avx2") != 0;
+const bool kHasAvx512 = __builtin_cpu_supports("avx512bw") != 0;
 #endif
 
 }  // namespace
@@ -140,8 +180,8 @@ SketchQuery::SketchQuery(const float* rotated, size_t dimensions)
         for (size_t i = 0; i < 4; ++i) range += 2.0F * std::fabs(rotated[row * 4 + i]);
         widest = std::max(widest, range);
     }
-    // Sums over all rows must fit 16 bits, so wide vectors get a smaller largest step.
-    const float largest_step = static_cast<float>(std::min<size_t>(255, 65535 / std::max<size_t>(rows_, 1)));
+    // Two steps must fit a byte and all of them 16 bits. Their rounding is a fiftieth of the sketch's own error.
+    const float largest_step = static_cast<float>(std::min<size_t>(127, 65535 / std::max<size_t>(rows_, 1)));
     step_ = widest > 0.0F ? widest / largest_step : 1.0F;
     for (size_t row = 0; row < rows_; ++row) {
         const float* part = rotated + row * 4;
@@ -160,7 +200,7 @@ uint64_t SketchQuery::scan_block(const uint8_t* block, const float* factors, flo
     uint16_t sums[kLanes];
 #if defined(__x86_64__)
     if (kHasAvx2) {
-        scan_avx2(tables_.data(), rows_, block, sums);
+        (kHasAvx512 && rows_ % 4 == 0 ? scan_avx512 : scan_avx2)(tables_.data(), rows_, block, sums);
         return estimate_avx2(sums, factors, step_, offset_, threshold, estimates);
     }
 #endif

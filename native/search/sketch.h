@@ -16,7 +16,7 @@ namespace flyweight::search {
 // 32 chunks at a time (Andre et al., "Cache locality is not enough", VLDB 2015).
 
 // Rotates by random signs and Hadamard transforms; the same for every index of these dimensions.
-// `dimensions` is a multiple of 4; in and out must not overlap.
+// `dimensions` is a multiple of 8; in and out must not overlap.
 void rotate(const float* vector, size_t dimensions, float* out);
 
 constexpr size_t sketch_block_bytes(size_t dimensions) { return dimensions / 4 * 32; }

@@ -25,8 +25,8 @@ namespace {
 namespace format = model_format;
 
 constexpr uint32_t kMaxDimensions = 1024;
-// Tokens are collected in batches: long enough to fetch rows ahead of use, short enough that a batch of rows stays in the
-// first-level cache while it is added up 64 dimensions at a time.
+// Tokens are collected in batches: long enough to fetch rows ahead of use, short enough that a batch of rows
+// stays in the first-level cache while it is added up 64 dimensions at a time.
 constexpr size_t kBatch = 64;
 // Above this a text has so many tokens that single reads would take milliseconds.
 constexpr size_t kReadOneByOneBytes = 1024;
@@ -46,7 +46,8 @@ __attribute__((target("avx2"))) inline __m256 scaled(const int8_t* values, __m25
     return _mm256_mul_ps(_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes)), scale);
 }
 
-// Multiplies and adds apart instead of fused, and in the order of the tokens, so that every machine makes the same bits.
+// Multiplies and adds apart instead of fused, and in the order of the tokens, so that every machine makes the
+// same bits.
 __attribute__((target("avx2"))) void add_64_avx2(const int8_t* table, size_t stride, const float* scales,
                                                  const uint32_t* tokens, size_t count, float* sum) {
     __m256 lane[8];
@@ -64,21 +65,24 @@ __attribute__((target("avx2"))) void add_64_avx2(const int8_t* table, size_t str
 
 #endif
 
-void add_rows(const int8_t* table, size_t stride, const float* scales, const uint32_t* tokens, size_t count, size_t dims,
-              float* sum) {
+void add_rows(const int8_t* table, size_t stride, const float* scales, const uint32_t* tokens, size_t count,
+              size_t dims, float* sum) {
     size_t done = 0;
 #if defined(__x86_64__)
     if (__builtin_cpu_supports("avx2")) {
-        for (; done + 64 <= dims; done += 64) add_64_avx2(table + done, stride, scales, tokens, count, sum + done);
+        for (; done + 64 <= dims; done += 64)
+            add_64_avx2(table + done, stride, scales, tokens, count, sum + done);
     }
 #endif
     if (done == dims) return;
-    for (size_t i = 0; i < count; ++i) add_row_portable(table + tokens[i] * stride, scales[tokens[i]], done, dims, sum);
+    for (size_t i = 0; i < count; ++i)
+        add_row_portable(table + tokens[i] * stride, scales[tokens[i]], done, dims, sum);
 }
 
 void normalize(float* vector, size_t dims) {
     double squares = 0.0;
-    for (size_t i = 0; i < dims; ++i) squares += static_cast<double>(vector[i]) * static_cast<double>(vector[i]);
+    for (size_t i = 0; i < dims; ++i)
+        squares += static_cast<double>(vector[i]) * static_cast<double>(vector[i]);
     if (squares == 0.0) return;
     const double factor = 1.0 / std::sqrt(squares);
     for (size_t i = 0; i < dims; ++i) vector[i] = static_cast<float>(static_cast<double>(vector[i]) * factor);
@@ -103,8 +107,9 @@ StaticModel::StaticModel(const std::string& path) : file_(path) {
         read(0, &header, sizeof header);
         if (header.magic != format::kMagic) damaged(path, "it is not a model file");
         if (header.version != format::kVersion) {
-            throw VersionError("model " + path + " has format " + std::to_string(header.version) + ", this build reads " +
-                              std::to_string(format::kVersion) + ": install the version of the package it came with");
+            throw VersionError("model " + path + " has format " + std::to_string(header.version) +
+                               ", this build reads " + std::to_string(format::kVersion) +
+                               ": install the version of the package it came with");
         }
         if (header.header_crc != crc32c(0, &header, offsetof(format::Header, header_crc))) {
             damaged(path, "the header's checksum is wrong");
@@ -114,15 +119,20 @@ StaticModel::StaticModel(const std::string& path) : file_(path) {
         vocabulary_size_ = header.vocabulary_size;
         bucket_count_ = header.bucket_count;
         longest_piece_ = header.longest_piece;
-        if (header.section_count != format::kSectionCount || dimensions_ == 0 || dimensions_ > kMaxDimensions ||
-            dimensions_ % 64 != 0 || vocabulary_size_ == 0 || vocabulary_size_ > 0xffff || longest_piece_ == 0 ||
-            longest_piece_ > WordPiece::kMaxWordBytes || !std::has_single_bit(bucket_count_)) {
+        if (header.section_count != format::kSectionCount || dimensions_ == 0 ||
+            dimensions_ > kMaxDimensions || dimensions_ % 64 != 0 || vocabulary_size_ == 0 ||
+            vocabulary_size_ > 0xffff || longest_piece_ == 0 || longest_piece_ > WordPiece::kMaxWordBytes ||
+            !std::has_single_bit(bucket_count_)) {
             damaged(path, "the header is out of bounds");
         }
         const uint64_t tokens = vocabulary_size_;
         const std::array<uint64_t, format::kSectionCount> expected = {
-            header.sections[format::kMeta].length,  tokens * sizeof(uint32_t), header.sections[format::kWords].length,
-            bucket_count_ * uint64_t{sizeof(Bucket)}, tokens * sizeof(float),    tokens * dimensions_};
+            header.sections[format::kMeta].length,
+            tokens * sizeof(uint32_t),
+            header.sections[format::kWords].length,
+            bucket_count_ * uint64_t{sizeof(Bucket)},
+            tokens * sizeof(float),
+            tokens * dimensions_};
         uint64_t end = sizeof header;
         for (size_t i = 0; i < format::kSectionCount; ++i) {
             const format::SectionEntry& entry = header.sections[i];
@@ -131,7 +141,8 @@ StaticModel::StaticModel(const std::string& path) : file_(path) {
             }
             end += padded(entry.length);
             if (end > file_.size()) damaged(path, "the table of sections is wrong");
-            if (file_.checksum(entry.offset, padded(entry.length)) != entry.crc) damaged(path, "a checksum is wrong");
+            if (file_.checksum(entry.offset, padded(entry.length)) != entry.crc)
+                damaged(path, "a checksum is wrong");
         }
         if (end != file_.size()) damaged(path, "the table of sections is wrong");
         word_ends_offset_ = header.sections[format::kWordEnds].offset;
@@ -153,7 +164,9 @@ StaticModel::StaticModel(const std::string& path) : file_(path) {
     }
 }
 
-StaticModel::~StaticModel() { ::close(descriptor_); }
+StaticModel::~StaticModel() {
+    ::close(descriptor_);
+}
 
 void StaticModel::read(uint64_t offset, void* into, size_t n) const {
     auto* bytes = static_cast<uint8_t*>(into);
@@ -161,7 +174,8 @@ void StaticModel::read(uint64_t offset, void* into, size_t n) const {
         const ssize_t got = ::pread(descriptor_, bytes, n, static_cast<off_t>(offset));
         if (got < 0 && errno == EINTR) continue;
         if (got <= 0) {
-            throw IoError("cannot read " + file_.path() + ": " + (got < 0 ? std::strerror(errno) : "the file was cut short"));
+            throw IoError("cannot read " + file_.path() + ": " +
+                          (got < 0 ? std::strerror(errno) : "the file was cut short"));
         }
         bytes += got;
         offset += static_cast<uint64_t>(got);
@@ -200,7 +214,8 @@ size_t StaticModel::embed_once(std::string_view text, uint32_t dims, float* out)
         return total;
     }
     std::fill_n(out, dims, 0.0F);
-    WordPiece source(text, BucketReader(descriptor_, buckets_offset_, bucket_count_, vocabulary_size_), longest_piece_);
+    WordPiece source(text, BucketReader(descriptor_, buckets_offset_, bucket_count_, vocabulary_size_),
+                     longest_piece_);
     int8_t row[kMaxDimensions];
     uint32_t token = 0;
     size_t total = 0;
@@ -223,11 +238,13 @@ std::vector<uint32_t> StaticModel::tokenize(std::string_view text) const {
 }
 
 std::string_view StaticModel::token(uint32_t number) const {
-    if (number >= vocabulary_size_) throw std::out_of_range("the vocabulary has no token " + std::to_string(number));
+    if (number >= vocabulary_size_)
+        throw std::out_of_range("the vocabulary has no token " + std::to_string(number));
     const auto* ends = reinterpret_cast<const uint32_t*>(section(word_ends_offset_));
     const uint32_t begin = number == 0 ? 0 : ends[number - 1];
     const uint32_t end = ends[number];
-    if (begin > end || end > words_length_) throw FormatError("model " + file_.path() + " is damaged: a word is out of bounds");
+    if (begin > end || end > words_length_)
+        throw FormatError("model " + file_.path() + " is damaged: a word is out of bounds");
     return {reinterpret_cast<const char*>(section(words_offset_)) + begin, end - begin};
 }
 

@@ -12,11 +12,12 @@
 
 namespace flyweight::search {
 
-// A table of token vectors in a file (docs/model-format.md): a text's vector is the sum of its tokens' vectors, scaled
-// to length one. All members may be called from several threads at once.
+// A table of token vectors in a file (docs/model-format.md): a text's vector is the sum of its tokens'
+// vectors, scaled to length one. All members may be called from several threads at once.
 class StaticModel {
   public:
-    // Checks every byte of the file against its checksums, without making it resident. Throws FormatError, IoError.
+    // Checks every byte of the file against its checksums, without making it resident. Throws FormatError,
+    // IoError.
     static std::shared_ptr<const StaticModel> open(const std::string& path);
     ~StaticModel();
     StaticModel(const StaticModel&) = delete;
@@ -27,13 +28,13 @@ class StaticModel {
     std::string_view id() const { return id_; }                  // what an index remembers: model and version
     std::string_view provenance() const { return provenance_; }  // what it was made from, and its licence
 
-    // Writes the vector of `text`, its leading `dims` (1..dimensions()) components scaled to length one, or zeros when no
-    // token is known. Returns the number of tokens. For many texts: reads through the mapping, which stays resident
-    // until release().
+    // Writes the vector of `text`, its leading `dims` (1..dimensions()) components scaled to length one, or
+    // zeros when no token is known. Returns the number of tokens. For many texts: reads through the mapping,
+    // which stays resident until release().
     size_t embed(std::string_view text, uint32_t dims, float* out) const;
 
-    // The same vector, for one short text: every look-up is a read of its own, and nothing stays resident. A text long
-    // enough to make that slow goes through the mapping, which is then released.
+    // The same vector, for one short text: every look-up is a read of its own, and nothing stays resident. A
+    // text long enough to make that slow goes through the mapping, which is then released.
     size_t embed_once(std::string_view text, uint32_t dims, float* out) const;
 
     std::vector<uint32_t> tokenize(std::string_view text) const;

@@ -45,21 +45,27 @@ void TermTable::grow() {
     }
 }
 
+void TermTable::count(std::string_view term, uint32_t weight) {
+    const uint32_t term_number = number(term);
+    Entry& entry = entries_[term_number];
+    if (entry.current_chunk != chunk_) {
+        entry.current_chunk = chunk_;
+        entry.current_slot = static_cast<uint32_t>(current_.size());
+        current_.push_back({term_number, 0});
+    }
+    current_[entry.current_slot].frequency += weight;
+}
+
 uint32_t TermTable::add(std::string_view text, uint32_t weight) {
     uint32_t terms = 0;
     splitter_.split(text, [&](std::string_view term) {
-        const uint32_t term_number = number(term);
-        Entry& entry = entries_[term_number];
-        if (entry.current_chunk != chunk_) {
-            entry.current_chunk = chunk_;
-            entry.current_slot = static_cast<uint32_t>(current_.size());
-            current_.push_back({term_number, 0});
-        }
-        current_[entry.current_slot].frequency += weight;
+        count(term, weight);
         ++terms;
     });
     return terms;
 }
+
+void TermTable::add_whole(std::string_view term) { count(term, 1); }
 
 void TermTable::end_chunk() {
     for (const Posting& posting : current_) {

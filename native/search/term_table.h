@@ -27,6 +27,8 @@ class TermTable {
 
     // Adds the terms of `text` to the current chunk; returns how many there are.
     uint32_t add(std::string_view text, uint32_t weight);
+    // Files the current chunk under exactly this term.
+    void add_whole(std::string_view term);
     void end_chunk();
 
     size_t memory_bytes() const;
@@ -53,6 +55,7 @@ class TermTable {
     };
 
     uint32_t number(std::string_view term);
+    void count(std::string_view term, uint32_t weight);
     void grow();
     std::string_view text_of(uint32_t term) const {
         return std::string_view(strings_).substr(entries_[term].offset, entries_[term].length);

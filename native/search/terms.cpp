@@ -66,12 +66,20 @@ void TermSplitter::analyse(std::string_view token) {
         add_part(token.substr(begin, i - begin));
     }
     if (parts_.size() > 1) {
-        for (const char c : token.substr(0, format::kMaxTermBytes)) whole_.push_back(lower(c));
+        for (const char c : token.substr(0, format::kMaxTermBytes)) {
+            if (c != '_') whole_.push_back(lower(c));
+        }
+        stem(whole_, 0);
     }
 }
 
 bool is_stop_word(std::string_view lowered) {
     return std::binary_search(std::begin(kStopWords), std::end(kStopWords), lowered);
+}
+
+std::string_view last_component(std::string_view name) {
+    const size_t separator = name.find_last_of(".:>#/\\");
+    return separator == std::string_view::npos ? name : name.substr(separator + 1);
 }
 
 std::string lowered(std::string_view text) {

@@ -9,8 +9,8 @@ namespace flyweight::search {
 
 // Splits text into the terms of the lexical index. A token is a run of letters, digits, underscores and bytes >= 0x80
 // (letters of other scripts). Its parts are cut at case changes, underscores and between letters and digits, lower-cased
-// and stemmed: `HTTPServer_v2` has `http`, `serv`, `v`, `2`. A token of several parts is also kept whole,
-// lower-cased and not stemmed, so that a name is found by its spelling. Linear in the text, nothing allocated per term.
+// and stemmed: `HTTPServer_v2` has `http`, `serv`, `v`, `2`. A token of several parts is also kept whole, without its
+// underscores: renderTemplate, render_template and rendertemplate meet. Linear in the text, nothing allocated per term.
 class TermSplitter {
   public:
     // Calls sink(std::string_view term) for each term. The view dies with the call.
@@ -63,6 +63,9 @@ class TermSplitter {
 
 // True for words so common in English questions that they carry no meaning in a query ("how", "the", "does").
 bool is_stop_word(std::string_view lowered);
+
+// What follows the last of `::`, `.`, `->`, `#`, `/`, `\`: the name a qualified name is about.
+std::string_view last_component(std::string_view name);
 
 std::string lowered(std::string_view text);  // ASCII letters only
 

@@ -31,7 +31,9 @@ constexpr std::string_view kLatin =
     "SsTtTtTtUuUuUuUuUuUuWwYyYZzZzZzs";
 static_assert(kLatin.size() == 0x180 - 0xc0);
 
-constexpr bool is_ascii_lower(uint8_t byte) { return byte >= 'a' && byte <= 'z'; }
+constexpr bool is_ascii_lower(uint8_t byte) {
+    return byte >= 'a' && byte <= 'z';
+}
 
 constexpr Character classify_ascii(uint8_t byte) {
     if (byte >= 'a' && byte <= 'z') return {Kind::kLower, byte, 1};
@@ -48,11 +50,15 @@ constexpr std::array<Character, 256> make_byte_table() {
 
 constexpr std::array<Character, 256> kByteTable = make_byte_table();
 
-bool is_ascii_separator(uint8_t byte) { return byte < 0x80 && kByteTable[byte].kind == Kind::kSeparator; }
+bool is_ascii_separator(uint8_t byte) {
+    return byte < 0x80 && kByteTable[byte].kind == Kind::kSeparator;
+}
 
-// Only two-byte sequences can be Latin letters (lead bytes C3..C5) or combining marks (U+0300..U+036F: CC 80..CD AF).
+// Only two-byte sequences can be Latin letters (lead bytes C3..C5) or combining marks (U+0300..U+036F:
+// CC 80..CD AF).
 bool is_combining_mark(const uint8_t* p, const uint8_t* end) {
-    return end - p >= 2 && ((p[0] == 0xcc && (p[1] & 0xc0) == 0x80) || (p[0] == 0xcd && p[1] >= 0x80 && p[1] <= 0xaf));
+    return end - p >= 2 &&
+           ((p[0] == 0xcc && (p[1] & 0xc0) == 0x80) || (p[0] == 0xcd && p[1] >= 0x80 && p[1] <= 0xaf));
 }
 
 Character read_beyond_ascii(const uint8_t* p, const uint8_t* end) {
@@ -67,12 +73,13 @@ Character read(const uint8_t* p, const uint8_t* end) {
     if (p == end) return {Kind::kSeparator, 0, 0};
     Character character = p[0] < 0x80 ? kByteTable[p[0]] : read_beyond_ascii(p, end);
     const bool letter = character.kind == Kind::kLower || character.kind == Kind::kUpper;
-    if (letter && is_combining_mark(p + character.bytes, end)) character.bytes = static_cast<uint8_t>(character.bytes + 2);
+    if (letter && is_combining_mark(p + character.bytes, end))
+        character.bytes = static_cast<uint8_t>(character.bytes + 2);
     return character;
 }
 
-// In a run of capitals, is the one at `p` the first letter of the next word? HTTPServer: S is; HTTPs and URLs: the last
-// capital is not, a lone s after capitals is a plural.
+// In a run of capitals, is the one at `p` the first letter of the next word? HTTPServer: S is; HTTPs and
+// URLs: the last capital is not, a lone s after capitals is a plural.
 bool begins_word(const uint8_t* p, const Character& capital, const uint8_t* end) {
     const uint8_t* after = p + capital.bytes;
     const Character second = read(after, end);
@@ -90,7 +97,8 @@ const Bucket& BucketReader::read(uint32_t number) {
         got = ::pread(descriptor_, &buffer_, sizeof buffer_, position);
     } while (got < 0 && errno == EINTR);
     if (got != static_cast<ssize_t>(sizeof buffer_)) {
-        throw IoError(std::string("cannot read the model's vocabulary: ") + (got < 0 ? std::strerror(errno) : "file was cut short"));
+        throw IoError(std::string("cannot read the model's vocabulary: ") +
+                      (got < 0 ? std::strerror(errno) : "file was cut short"));
     }
     return buffer_;
 }
@@ -99,8 +107,8 @@ void WordPiece::take(uint8_t letter) {
     if (word_length_ < kMaxWordBytes) word_[word_length_++] = letter;
 }
 
-// Text is almost all ASCII lower case: a run of it is taken without looking at anything else, except that a letter before
-// something beyond ASCII is left, since that may be its accent.
+// Text is almost all ASCII lower case: a run of it is taken without looking at anything else, except that a
+// letter before something beyond ASCII is left, since that may be its accent.
 const uint8_t* WordPiece::take_lower(const uint8_t* p) {
     const size_t room = std::min(static_cast<size_t>(end_ - p), kMaxWordBytes - word_length_);
     size_t taken = 0;
@@ -135,7 +143,8 @@ bool WordPiece::next_word() {
         p += current.bytes;
         if (previous == Kind::kLower) p = take_lower(p);
         current = read(p, end_);
-        if (current.kind == Kind::kSeparator || (current.kind == Kind::kDigit) != (first == Kind::kDigit)) break;
+        if (current.kind == Kind::kSeparator || (current.kind == Kind::kDigit) != (first == Kind::kDigit))
+            break;
         if (current.kind == Kind::kUpper) {
             if (previous == Kind::kLower || begins_word(p, current, end_)) break;
             capitals = true;

@@ -7,26 +7,32 @@
 
 namespace flyweight::search {
 
-// Tokenization of source code and of questions about it: identifiers are split where a person would split them, then
-// each word is cut into the longest pieces the vocabulary knows (WordPiece, Wu et al. 2016, section 4.1).
+// Tokenization of source code and of questions about it: identifiers are split where a person would split
+// them, then each word is cut into the longest pieces the vocabulary knows (WordPiece, Wu et al. 2016,
+// section 4.1).
 //
 //   bytes -> words    letters and digits are kept, all else separates; getHTTPServer2 -> get http server 2;
 //                     accents are dropped; scripts other than Latin separate, since the vocabulary has none
 //   word -> pieces    greedy, longest first; continuation pieces are vocabulary entries of their own
 
-// Hash of a word, extended one byte at a time, so that all prefixes of a word cost one pass: FNV-1a in 64 bits, then the
-// finalizer of MurmurHash3, since FNV alone mixes upwards only.
-constexpr uint64_t word_hash_start(bool continuation) { return continuation ? 0x84222325cbf29ce4u : 0xcbf29ce484222325u; }
-constexpr uint64_t word_hash_extend(uint64_t state, uint8_t byte) { return (state ^ byte) * 0x100000001b3u; }
+// Hash of a word, extended one byte at a time, so that all prefixes of a word cost one pass: FNV-1a in 64
+// bits, then the finalizer of MurmurHash3, since FNV alone mixes upwards only.
+constexpr uint64_t word_hash_start(bool continuation) {
+    return continuation ? 0x84222325cbf29ce4u : 0xcbf29ce484222325u;
+}
+constexpr uint64_t word_hash_extend(uint64_t state, uint8_t byte) {
+    return (state ^ byte) * 0x100000001b3u;
+}
 constexpr uint64_t word_hash_finish(uint64_t h) {
     h = (h ^ (h >> 33)) * 0xff51afd7ed558ccdu;
     h = (h ^ (h >> 33)) * 0xc4ceb9fe1a85ec53u;
     return h ^ (h >> 33);
 }
 
-// One cache line of the vocabulary's hash table. A slot holds 48 bits of the word's hash above the token's number plus
-// one; slots fill from the front and a full bucket overflows into the next. Bucket and slot together compare 61 bits,
-// so the word itself need not be looked at: a word outside the vocabulary passes for one inside in 2^-45 cases.
+// One cache line of the vocabulary's hash table. A slot holds 48 bits of the word's hash above the token's
+// number plus one; slots fill from the front and a full bucket overflows into the next. Bucket and slot
+// together compare 61 bits, so the word itself need not be looked at: a word outside the vocabulary passes
+// for one inside in 2^-45 cases.
 struct Bucket {
     static constexpr size_t kSlots = 8;
     static constexpr uint32_t kNumberBits = 16;
@@ -68,7 +74,8 @@ class BucketReader {
     Bucket buffer_;
 };
 
-// Pulls the tokens of one text. Holds no memory beyond itself, and runs in time linear in the text, whatever the text.
+// Pulls the tokens of one text. Holds no memory beyond itself, and runs in time linear in the text, whatever
+// the text.
 class WordPiece {
   public:
     // Longer runs of letters are not words; what follows is skipped up to the next boundary.

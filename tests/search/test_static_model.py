@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
+from flyweight._search import StaticModel
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from flyweight._search import StaticModel
 from flyweight.embed.static import model_path
 from flyweight.errors import FlyweightError
 from training.model_file import read_model, write_model
@@ -21,15 +21,33 @@ MODEL = StaticModel(model_path())
 VOCABULARY, TABLE = read_model(Path(model_path()))
 REFERENCE = WordPiece(VOCABULARY)
 
+IDENTIFIER_PARTS = [
+    "get",
+    "HTTP",
+    "Server",
+    "URLs",
+    "IDs",
+    "As",
+    "x",
+    "X",
+    "8",
+    "4096",
+    "_",
+    "é",
+    "É",
+    "e\u0301",
+    "ß",
+    "日",
+]
 identifiers = st.lists(
-    st.sampled_from(["get", "HTTP", "Server", "URLs", "IDs", "As", "x", "X", "utf", "8", "4096", "_", "é", "É", "e\u0301", "ß", "日"]),
+    st.sampled_from(IDENTIFIER_PARTS),
     max_size=8,
 ).map("".join)
 code_bytes = st.one_of(
     identifiers.map(lambda text: text.encode()),
     st.text(max_size=60).map(lambda text: text.encode("utf-8", "surrogatepass")),
     st.binary(max_size=60),
-    st.lists(st.sampled_from([b"a", b"A", b"s", b"1", b" ", b"\xc3", b"\xa9", b"\xcc\x81", b"\xcd", b"\xff"]), max_size=20).map(b"".join),
+    st.lists(st.sampled_from(b"aAs1 \xc3\xa9\xcc\x81\xcd\xff"), max_size=20).map(bytes),
 )
 
 
@@ -80,9 +98,9 @@ def test_text_given_as_str_or_as_utf8_is_the_same() -> None:
 
 
 def test_every_token_of_the_vocabulary_is_found_by_its_word() -> None:
-    whole_words = [number for number, word in enumerate(VOCABULARY) if not word.startswith("##")]
-    assert [MODEL.tokenize(VOCABULARY[number]) for number in whole_words] == [[number] for number in whole_words]
-    assert [MODEL.token(number) for number in range(len(VOCABULARY))] == VOCABULARY
+    for number, word in enumerate(VOCABULARY):
+        assert MODEL.token(number) == word
+        assert word.startswith("##") or MODEL.tokenize(word) == [number]
 
 
 def test_a_number_outside_the_vocabulary_is_dropped() -> None:
@@ -100,8 +118,8 @@ def test_vectors_have_length_one_at_every_truncation(dims: int) -> None:
 
 
 def test_truncated_vector_is_the_leading_part_of_the_whole() -> None:
-    whole = vector("read a configuration file")[:64]
-    np.testing.assert_allclose(vector("read a configuration file", 64), whole / np.linalg.norm(whole), atol=1e-5)
+    leading = vector("read a file")[:64]
+    np.testing.assert_allclose(vector("read a file", 64), leading / np.linalg.norm(leading), atol=1e-5)
 
 
 @pytest.mark.parametrize("text", ["", " ", "+-*/", "日本語", b"\xff\xfe\x00"])
@@ -111,7 +129,7 @@ def test_text_without_known_tokens_is_the_zero_vector(text: str | bytes) -> None
 
 def test_a_long_word_takes_time_in_proportion_to_its_length() -> None:
     assert 0 < len(MODEL.tokenize(b"a" * 20_000_000)) <= 48
-    assert len(MODEL.tokenize(b"aB" * 1_000_000)) == len(MODEL.tokenize(b"aB")) + 999_999 * len(MODEL.tokenize(b"Ba"))
+    assert len(MODEL.tokenize(b"openFile" * 1_000_000)) == 2_000_000
 
 
 @pytest.mark.parametrize(
@@ -122,7 +140,11 @@ def test_a_long_word_takes_time_in_proportion_to_its_length() -> None:
         ("parse json", "decode a json document", "draw a circle on the canvas"),
         ("async", "await coroutine", "font color"),
         ("mutex", "lock thread", "web page template"),
-        ("sort a list", "def sorted_items(items): return sorted(items)", "def connect(host, port): socket.connect()"),
+        (
+            "sort a list",
+            "def ordered(items): return sorted(items)",
+            "def connect(host): socket.connect(host)",
+        ),
     ],
 )
 def test_related_texts_are_nearer_than_unrelated_ones(one: str, related: str, unrelated: str) -> None:

@@ -13,7 +13,14 @@ if TYPE_CHECKING:
     from flyweight import SearchHit
 
 # The lexers' names of languages that they call otherwise.
-_LEXERS = {"commonlisp": "common-lisp", "opencl": "c", "gomod": "go", "vlang": "v", "vb": "vbnet", "svelte": "html"}
+_LEXERS = {
+    "commonlisp": "common-lisp",
+    "opencl": "c",
+    "gomod": "go",
+    "vlang": "v",
+    "vb": "vbnet",
+    "svelte": "html",
+}
 
 
 def display(hits: list[SearchHit], tree: str, lines: int) -> None:

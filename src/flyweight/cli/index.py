@@ -27,7 +27,9 @@ _TERMINATED = 128
 
 @click.command("index", short_help="Index a directory, or bring its index up to date.")
 @click.argument("path", default=".", metavar="[PATH]")
-@click.option("--index", "index_option", metavar="DIR", help="Where the index lies.  [default: PATH/.flyweight]")
+@click.option(
+    "--index", "index_option", metavar="DIR", help="Where the index lies.  [default: PATH/.flyweight]"
+)
 @click.option(
     "--memory-budget",
     type=size_bytes,
@@ -42,11 +44,17 @@ _TERMINATED = 128
     help="Length of the vectors: fewer make a smaller index that finds a little less.  "
     f"[default: as the index has, {MODEL_DIMENSIONS[0]} in a new one]",
 )
-@click.option("--workers", type=click.IntRange(1, 256), metavar="N", help="Processes.  [default: one per core]")
+@click.option(
+    "--workers", type=click.IntRange(1, 256), metavar="N", help="Processes.  [default: one per core]"
+)
 @click.option("--rebuild", is_flag=True, help="Start afresh; until that is done searches see the old index.")
-@click.option("--dry-run", is_flag=True, help="List what would be indexed and what not, with the reason, and stop.")
+@click.option(
+    "--dry-run", is_flag=True, help="List what would be indexed and what not, with the reason, and stop."
+)
 @click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
-@click.option("--json", "as_json", is_flag=True, help="Print the outcome as a JSON object (a dry run: one a line).")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print the outcome as a JSON object (a dry run: one a line)."
+)
 def command(
     path: str,
     index_option: str | None,
@@ -165,15 +173,16 @@ def _summary(stats: IndexStats, tree: str, index_path: str) -> str:
     ]
     changes = [(stats.added, "added"), (stats.changed, "changed"), (stats.removed, "removed")]
     parts = [f"{count:,} {name}" for count, name in changes if count]
-    if not parts:
+    if not parts and stats.files:
         lines.append("  nothing has changed")
-    else:
+    elif parts:
         lines.append("  " + ", ".join([*parts, f"{stats.unchanged:,} unchanged"]))
     if stats.skipped:
         lines.append(f"  skipped: {tally(stats.skipped)}")
     lines.append(f"  index: {printable_path(index_path)}, {size_text(_bytes_in(index_path))}")
     if not stats.files:
-        lines.append("  There is nothing to search: 'flyweight index --dry-run' says why each file is left out.")
+        listing = index_command(tree, os.path.join(tree, INDEX_NAME), "--dry-run")
+        lines.append(f"  there is nothing to search: '{listing}' says why each file is left out")
     return "\n".join(lines)
 
 

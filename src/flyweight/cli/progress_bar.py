@@ -11,7 +11,6 @@ from flyweight.cli.quantity import count_text, duration_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-
     from flyweight.index.stats import IndexProgress
 
 _LINE_EVERY_S = 5.0

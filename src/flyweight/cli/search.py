@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 
 import click
@@ -24,14 +23,40 @@ _NOTHING_FOUND = 1  # as grep does
 @click.command("search", short_help="Find code by what it means.")
 @click.argument("query", nargs=-1, required=True, metavar="QUERY...")
 @click.option("-k", "--limit", type=int, default=10, metavar="N", show_default=True, help="Results at most.")
-@click.option("-l", "--language", "languages", multiple=True, metavar="NAME", help="Only this language; may be repeated.")
-@click.option("--path", "paths", multiple=True, metavar="GLOB", help="Only paths that match; may be repeated.")
+@click.option(
+    "-l",
+    "--language",
+    "languages",
+    multiple=True,
+    metavar="NAME",
+    help="Only this language; may be repeated.",
+)
+@click.option(
+    "--path", "paths", multiple=True, metavar="GLOB", help="Only paths that match; may be repeated."
+)
 @click.option("--exclude", multiple=True, metavar="GLOB", help="No paths that match; may be repeated.")
-@click.option("--min-score", type=float, default=0.0, metavar="X", help="Only results that score X or more, of about 1.")
-@click.option("-n", "--lines", type=click.IntRange(0), default=6, metavar="N", show_default=True, help="Lines shown of each.")
+@click.option(
+    "--min-score", type=float, default=0.0, metavar="X", help="Only results that score X or more, of about 1."
+)
+@click.option(
+    "-n",
+    "--lines",
+    type=click.IntRange(0),
+    default=6,
+    metavar="N",
+    show_default="6",
+    help="Lines shown of each.",
+)
 @click.option("--no-text", is_flag=True, help="Show where, not what: one line a result.")
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON array with all there is to know of each result.")
-@click.option("--index", "index_option", metavar="DIR", help="The index.  [default: the nearest .flyweight here or above]")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print a JSON array with all there is to know of each result."
+)
+@click.option(
+    "--index",
+    "index_option",
+    metavar="DIR",
+    help="The index.  [default: the nearest .flyweight here or above]",
+)
 def command(
     query: tuple[str, ...],
     limit: int,
@@ -48,7 +73,7 @@ def command(
 
     The words of a query may say what the code does or name what it defines; quotes are not needed. Globs are matched
     against paths from the top of the indexed tree, as in a .gitignore: '*' stays within a name, '**' crosses
-    directories, 'tests' stands for everything beneath a directory of that name.
+    directories, and the name of a directory stands for all that is beneath it.
 
     Paths are printed as seen from where you are; with --json, from the top of the tree. Exit status: 0 when something
     was found, 1 when nothing was, 2 when the search could not be made.
@@ -74,7 +99,10 @@ def command(
         _print(hits, tree, 0 if no_text else lines, as_json=as_json)
         hint = _hint(engine.manifest, index_path, tree, hits)
     if not hits:
-        click.echo(f"nothing found for {question!r}{' with these filters' if paths or exclude or languages else ''}", err=True)
+        click.echo(
+            f"nothing found for {question!r}{' with these filters' if paths or exclude or languages else ''}",
+            err=True,
+        )
     if hint:
         click.secho(hint, fg="yellow", err=True)
     if not hits:
@@ -98,7 +126,11 @@ def _check_language(name: str) -> None:
     if canonical(name) is not None:
         return
     meant = suggestions(name)
-    way_out = f"did you mean {' or '.join(meant)}?" if meant else "'flyweight status' lists the languages of an index"
+    way_out = (
+        f"did you mean {' or '.join(meant)}?"
+        if meant
+        else "'flyweight status' lists the languages of an index"
+    )
     raise ConfigError(f"unknown language {name!r}: {way_out}")
 
 

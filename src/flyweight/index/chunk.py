@@ -1,4 +1,4 @@
-"""Cuts one file into chunks: along its syntax tree where there is a grammar, along its lines where there is none."""
+"""Cuts one file into chunks: along its syntax tree if there is a grammar for it, along its lines if not."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ from flyweight.index.packing import pack
 from flyweight.index.units import Unit
 
 TARGET_BYTES = 1500
-# A tree takes 12 to 43 times its source (measured: Go 12, C++ 23, Python 23, Haskell 43): this keeps it to 8 MB.
+# A tree takes 12 to 43 times its source (measured: Go 12, C++ 23, Python 23, Haskell 43): this keeps it to 8
+# MB.
 PARSE_LIMIT_BYTES = 192 * 1024
 
 
 class Chunk:
-    """A stretch of a file: `data[start_byte:end_byte]`, on lines `start_line` to `end_line` (1-based, inclusive).
+    """Part of a file: `data[start_byte:end_byte]`, lines `start_line` to `end_line` (1-based, inclusive).
 
-    `symbol` is the main definition in it (or the one it continues), `scope` the scopes around that joined with dots,
-    `kind` what it is (function, class ...; empty for plain text). `symbols` are the names of all definitions that
-    begin in the chunk, the main one first.
+    `symbol` is the main definition in it (or the one it continues), `scope` the scopes around that joined
+    with dots, `kind` what it is (function, class ...; empty for plain text). `symbols` are the names of all
+    definitions that begin in the chunk, the main one first.
     """
 
     __slots__ = ("end_byte", "end_line", "kind", "scope", "start_byte", "start_line", "symbol", "symbols")
@@ -51,9 +52,10 @@ class Chunk:
 def chunk(data: bytes, language: str, *, target_bytes: int = TARGET_BYTES) -> list[Chunk]:
     """Cuts a file into chunks of about `target_bytes` and at most twice that.
 
-    The chunks are in order, do not overlap and hold every byte of `data` that is not white space. A definition with
-    its comments stays whole up to one and a half times the target. `language` is a name as `language.detect` gives
-    it; a language without a grammar, or a file that mostly fails to parse, is cut by lines.
+    The chunks are in order, do not overlap and hold every byte of `data` that is not white space. A
+    definition with its comments stays whole up to one and a half times the target. `language` is a name as
+    `language.detect` gives it; a language without a grammar, or a file that mostly fails to parse, is cut by
+    lines.
 
     Raises `BuildError` when the grammar of a supported language is not installed.
     """
@@ -93,4 +95,3 @@ def chunk(data: bytes, language: str, *, target_bytes: int = TARGET_BYTES) -> li
                 )
             )
     return chunks
-

@@ -12,7 +12,8 @@ _SLACK = 3
 _CLOSERS = (b"}", b")", b"]", b"end", b"else", b"fi", b"done")
 _DEFINITION_START = re.compile(rb"\n\r?\n(?=[^\s})\]])")
 _MARK = re.compile(
-    rb"^ {0,3}(?:(?P<fence>`{3,}|~{3,})|(?P<level>#{1,6})[ \t]+(?P<title>[^\r\n]*)|(?P<under>=+|-+)[ \t]*\r?$)",
+    rb"^ {0,3}(?:(?P<fence>`{3,}|~{3,})|(?P<level>#{1,6})[ \t]+(?P<title>[^\r\n]*)"
+    rb"|(?P<under>=+|-+)[ \t]*\r?$)",
     re.MULTILINE,
 )
 _FRONT_MATTER = re.compile(rb"(?:\xef\xbb\xbf)?---[ \t]*\r?\n.*?^---[ \t]*\r?$", re.MULTILINE | re.DOTALL)
@@ -25,8 +26,8 @@ _KINDS = {"proc": "procedure"}
 def spans(source: bytes, start: int, end: int, target: int, hard: int) -> list[tuple[int, int]]:
     """Cuts `source[start:end]` into consecutive spans of about `target` and never more than `hard` bytes.
 
-    A span ends, near the target, after an empty line if there is one, else before the least indented line; a line
-    is cut only if it is longer than a span may be, and then between the characters of valid UTF-8.
+    A span ends, near the target, after an empty line if there is one, else before the least indented line; a
+    line is cut only if it is longer than a span may be, and then between the characters of valid UTF-8.
     """
     found = []
     most = min(hard, target + target // _SLACK)
@@ -50,8 +51,15 @@ def _cut(text: bytes, aim: int, hard: int) -> int:
     while at:
         body = text[at:].lstrip(b" \t")
         if body[:1] not in (b"\n", b"\r"):
-            after_blank = text[:at].rstrip(b" \t\r").endswith(b"\n\n") or not text[text.rfind(b"\n", 0, at - 1) + 1 : at].strip()
-            rank = (2 * (not after_blank) + body.startswith(_CLOSERS), len(text) - at - len(body), abs(at - aim))
+            after_blank = (
+                text[:at].rstrip(b" \t\r").endswith(b"\n\n")
+                or not text[text.rfind(b"\n", 0, at - 1) + 1 : at].strip()
+            )
+            rank = (
+                2 * (not after_blank) + body.startswith(_CLOSERS),
+                len(text) - at - len(body),
+                abs(at - aim),
+            )
             if rank < best_rank:
                 best, best_rank = at, rank
         at = text.find(b"\n", at, high) + 1
@@ -95,7 +103,7 @@ def windows(source: bytes, size: int) -> list[tuple[int, int]]:
 
 
 def headline_units(source: bytes, headlines: re.Pattern[bytes]) -> list[Unit]:
-    """The definitions of a source found by their first lines alone; `headlines` has groups `kind` and `name`."""
+    """The definitions of a source, told by their first lines; `headlines` has groups `kind` and `name`."""
     starts = []
     for match in headlines.finditer(source):
         start = match.start()

@@ -1,12 +1,13 @@
 """The outline of a source file: its syntax tree flattened to a sequence of units that chunks are packed from.
 
-Only nodes that could be cut or could define something are visited. What fits into a chunk is one unit, with the
-names defined in it; what does not is taken apart into its children, and they know whom they were taken from.
+Only nodes that could be cut or could define something are visited. What fits into a chunk is one unit, with
+the names defined in it; what does not is taken apart into its children, and they know whom they were taken
+from.
 """
 
 from __future__ import annotations
 
-from flyweight.index.grammars import LEADING, Grammar
+from flyweight.index.grammars import LEADING, TRAILING, Grammar
 from flyweight.index.lines import headline_units
 from flyweight.index.syntax import Rule, qualified
 from flyweight.index.units import Symbol, Unit
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
 
 _FUNCTION_KINDS = frozenset({"function", "method", "macro", "test"})
 _CLASS_KINDS = frozenset(
-    {"class", "struct", "interface", "trait", "impl", "record", "enum", "object", "protocol", "extension", "union",
-     "instance", "annotation", "given"}
+    {"class", "struct", "interface", "trait", "impl", "record", "enum", "object", "protocol", "extension",
+     "union", "instance", "annotation", "given"}
 )  # fmt: skip
 _VALUE_KINDS = frozenset({"variable", "constant"})
 _SPACE_KINDS = frozenset({"", "module", "namespace"})
@@ -44,26 +45,26 @@ def outline(grammar: Grammar, source: bytes, target: int, limit: int) -> list[Un
             return headline_units(source, grammar.syntax.headlines)
         if _astray_bytes(root) * 2 > len(source):
             return []
-    builder = _Builder(source, grammar.rules, target, limit)
+    builder = _Builder(source, grammar, target, limit)
     builder.split(root, None, 0)
     return builder.units
 
 
 class _Builder:
-    """Builds the units of one parsed source; `limit` is the size in bytes above which a node is taken apart."""
+    """Builds the units of one parsed source."""
 
-    def __init__(self, source: bytes, rules: dict[int, Rule], target: int, limit: int) -> None:
+    def __init__(self, source: bytes, grammar: Grammar, target: int, limit: int) -> None:
         self.units: list[Unit] = []
         self._source = source
-        self._rules = rules
+        self._rules = grammar.rules
+        self._nests = grammar.syntax.nests
         self._target = target
         self._limit = limit
 
     def split(self, node: Node, owner: Symbol | None = None, start: int = -1, depth: int = 0) -> None:
-        """Appends the units of a node's children; the first one begins at `start`, the node's own start if negative."""
+        """Appends the units of a node's children; the first begins at `start`, unless that is negative."""
         units, rules, source, limit = self.units, self._rules, self._source, self._limit
         first = len(units)
-        previous_end = node.start_byte
         lead = lead_end = -1  # comments and attributes waiting for what they belong to
         for child in node.children:
             begin, end = child.start_byte, child.end_byte
@@ -75,32 +76,31 @@ class _Builder:
                 lead = -1
             if rule is LEADING:
                 if lead < 0 and len(units) > first and not _starts_line(source, begin):
-                    units[-1].end = previous_end = end
+                    units[-1].end = end  # a remark on the line that ends here
                     continue
                 if lead < 0:
                     lead = begin
-                lead_end = previous_end = end
+                lead_end = end
                 continue
             if lead >= 0:
                 begin, lead = lead, -1
-            fits = end - begin <= limit
-            if rule is None:
-                if fits or depth >= _MAX_DEPTH or _dense(child, end - begin):
-                    if len(units) > first and (
-                        (end - begin <= 3 and not child.is_named) or not _starts_line(source, begin)
-                    ):
-                        units[-1].end = end
-                    else:
-                        units.append(Unit(begin, end, owner, []))
-                else:
-                    self._descend(child, None, owner, begin, first, depth)
-            elif fits:
+            size = end - begin
+            if rule is TRAILING:
+                self._extend(child, owner, begin, first, depth)
+            elif rule is not None and size <= limit:
                 symbols: list[Symbol] = []
                 self._collect(child, rule, owner, symbols, begin)
                 self._append(Unit(begin, end, owner, symbols), first)
-            else:
+            elif rule is not None:
                 self._descend(child, self._define(child, rule, owner, begin), owner, begin, first, depth)
-            previous_end = end
+            elif size > limit and not _is_dense(child, size):
+                self._descend(child, None, owner, begin, first, depth)
+            elif len(units) > first and (
+                (size <= 3 and not child.is_named) or not _starts_line(source, begin)
+            ):
+                units[-1].end = end
+            else:
+                units.append(Unit(begin, end, owner, []))
         if lead >= 0:
             units.append(Unit(lead, lead_end, owner, []))
         if start >= 0 and len(units) > first:
@@ -115,8 +115,7 @@ class _Builder:
         units = self.units
         head = len(units)
         if symbol is not None:
-            size = node.end_byte - start
-            symbol.goal = -(-size // -(-size // self._target))
+            symbol.share(self._target)
             owner = symbol
         if depth < _MAX_DEPTH:
             self.split(node, owner, start, depth + 1)
@@ -130,8 +129,23 @@ class _Builder:
             last.owner = begun.owner
             last.symbols += begun.symbols
 
+    def _extend(self, node: Node, owner: Symbol | None, start: int, first: int, depth: int) -> None:
+        """Adds what belongs to the unit before it: a body that the grammar keeps apart from its signature."""
+        last = self.units[-1] if len(self.units) > first else None
+        symbol = last.symbols[-1] if last is not None and last.symbols else None
+        if last is None or symbol is None:
+            self._descend(node, None, owner, start, first, depth)
+            return
+        symbol.end = node.end_byte
+        if symbol.end - last.start <= self._limit:
+            last.end = symbol.end
+            return
+        last.owner = symbol
+        symbol.share(self._target)
+        self._descend(node, None, symbol, start, first, depth)
+
     def _append(self, unit: Unit, first: int) -> None:
-        """Adds a unit, unless it continues the last one: on the same line, or more of a definition in several parts."""
+        """Adds a unit, or lengthens the last one by the rest of its line or one more equation of a function."""
         units = self.units
         if len(units) > first:
             last = units[-1]
@@ -160,11 +174,18 @@ class _Builder:
         if kind == "function" and around in _CLASS_KINDS:
             kind = "method"
         scopes, name = qualified(written)
+        if not name.strip("_"):
+            return None
         if owner is not None:
-            scopes = (owner.scope, owner.name, *scopes) if owner.scope else (owner.name, *scopes)
+            if self._nests or owner.kind not in _FUNCTION_KINDS:
+                scopes = (owner.name, *scopes)
+            if owner.scope:
+                scopes = (owner.scope, *scopes)
         return Symbol(name, ".".join(scopes), kind, start, node.end_byte)
 
-    def _collect(self, node: Node, rule: Rule, owner: Symbol | None, found: list[Symbol], start: int, depth: int = 0) -> None:
+    def _collect(
+        self, node: Node, rule: Rule, owner: Symbol | None, found: list[Symbol], start: int, depth: int = 0
+    ) -> None:
         """Gathers what a node that is not taken apart defines, members of classes and the like included."""
         symbol = self._define(node, rule, owner, start)
         if symbol is not None:
@@ -179,11 +200,11 @@ class _Builder:
         rules = self._rules
         for child in node.children:
             below = rules.get(child.kind_id)
-            if below is not None and below is not LEADING:
+            if below is not None and below is not LEADING and below is not TRAILING:
                 self._collect(child, below, owner, found, child.start_byte, depth + 1)
 
 
-def _dense(node: Node, size: int) -> bool:
+def _is_dense(node: Node, size: int) -> bool:
     count = node.child_count
     return count == 0 or (count > _MANY_CHILDREN and size < count * _DENSE_BYTES)
 

@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from flyweight.index.lines import spans
 from flyweight.index.units import Symbol, Unit
 
-_VALUE_KINDS = frozenset({"variable", "constant", "macro", "type"})
+# Definitions of one line, as a rule, which say little about the chunk they happen to be in.
+_MINOR_KINDS = frozenset({"variable", "constant", "macro", "type"})
 _SPACE_KINDS = frozenset({"module", "namespace"})
 
 
 class Piece:
-    """Bytes `start` to `end` of a source, what they are mainly about and the symbols that begin there, main first."""
+    """Bytes `start` to `end` of a source, what they are about and the symbols that begin in them."""
 
     __slots__ = ("end", "main", "start", "symbols")
 
@@ -24,7 +25,7 @@ class Piece:
 
 
 def pack(units: list[Unit], source: bytes, target: int, hard: int) -> Iterator[Piece]:
-    """Yields the pieces of a source in order; together they are the whole source, none is longer than `hard` bytes."""
+    """Yields the pieces of a source in order: together all of it, none longer than `hard` bytes."""
     groups = _groups(units, target, hard)
     limit = target * 3 // 2
     for number, group in enumerate(groups):
@@ -48,8 +49,8 @@ def _cut(group: list[Unit], source: bytes, start: int, end: int, target: int, ha
 def _groups(units: list[Unit], target: int, hard: int) -> list[list[Unit]]:
     """Which units share a piece.
 
-    A definition of some size stands alone, smaller neighbours come together until the target is reached, and a few
-    bytes on their own (the head of a class, a stray statement) go with what follows them.
+    A definition of some size stands alone, smaller neighbours come together until the target is reached, and
+    a few bytes on their own (the head of a class, a stray statement) go with what follows them.
     """
     alone_bytes, tiny_bytes = target * 2 // 5, target // 8
     most = target * 3 // 2 + tiny_bytes
@@ -86,7 +87,7 @@ def _groups(units: list[Unit], target: int, hard: int) -> list[list[Unit]]:
 
 
 def _is_rest(group: list[Unit], groups: list[list[Unit]], hard: int) -> bool:
-    """Whether a group carries on where the last one stopped, so that it may rather end that one than begin another."""
+    """Whether a group carries on what the last one is about, so that it may rather end that one."""
     return (
         bool(groups)
         and group[-1].end - groups[-1][0].start <= hard
@@ -123,9 +124,11 @@ def _about(group: list[Unit], end: int) -> tuple[Symbol | None, list[Symbol]]:
     if main is not symbols[0]:
         symbols.remove(main)
         symbols.insert(0, main)
+    if main.kind in _MINOR_KINDS and 4 * (main.end - main.start) < end - group[0].start:
+        return owner, symbols
     return main, symbols
 
 
 def _weight(symbol: Symbol, end: int) -> int:
     size = min(symbol.end, end) - symbol.start
-    return size // 4 if symbol.kind in _VALUE_KINDS else size
+    return size // 4 if symbol.kind in _MINOR_KINDS else size

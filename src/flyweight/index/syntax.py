@@ -1,8 +1,8 @@
 """What a language's syntax tree says about definitions, as data a table can hold.
 
-A `Syntax` names the node types that define something, those that merely contain definitions and those that belong to
-whatever follows them. How to read kind and name off a defining node is a `Reader`; the factories below cover the
-shapes grammars come in, so that a language is one entry in `syntax_table.py`.
+A `Syntax` names the node types that define something, those that merely contain definitions and those that
+belong to whatever follows them. How to read kind and name off a defining node is a `Reader`; the factories
+below cover the shapes grammars come in, so that a language is one entry in `syntax_table.py`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tree_sitter import Node
 
     Reader = Callable[[Node, bytes], tuple[str, str] | None]
-    Path = str | tuple[str, ...]
+    Path = str | tuple[str | int, ...]
 
 _SEPARATOR = re.compile(r"::|[.\\:]")
 _ARGUMENTS = re.compile(r"<[^<>]*>|\[[^\[\]]*\]")
@@ -43,12 +43,13 @@ class Syntax:
     """Where definitions are in the trees of one grammar.
 
     `definitions` maps node types to rules. `containers` are searched for definitions without opening a scope.
-    `leading` nodes (besides comments) and `leading_tokens` belong to the definition after them. `headlines`, for
-    languages with more dialects than their grammar knows, finds definitions (groups `kind` and `name`) in sources
-    that do not parse throughout.
+    `leading` nodes (besides comments) and `leading_tokens` belong to the definition after them, `trailing`
+    ones to the one before. With `nests` off, a function inside another can only be a slip of the parser.
+    `headlines`, for languages with more dialects than their grammar knows, finds definitions (groups `kind`
+    and `name`) in sources that do not parse throughout.
     """
 
-    __slots__ = ("containers", "definitions", "headlines", "leading", "leading_tokens")
+    __slots__ = ("containers", "definitions", "headlines", "leading", "leading_tokens", "nests", "trailing")
 
     def __init__(
         self,
@@ -57,12 +58,16 @@ class Syntax:
         containers: tuple[str, ...] = (),
         leading: tuple[str, ...] = (),
         leading_tokens: tuple[str, ...] = (),
+        trailing: tuple[str, ...] = (),
+        nests: bool = True,
         headlines: re.Pattern[bytes] | None = None,
     ) -> None:
         self.definitions = definitions
         self.containers = containers
         self.leading = leading
         self.leading_tokens = leading_tokens
+        self.trailing = trailing
+        self.nests = nests
         self.headlines = headlines
 
 
@@ -89,17 +94,21 @@ def qualified(name: str) -> tuple[tuple[str, ...], str]:
         return (), name
     while (plain := _ARGUMENTS.sub("", name)) != name:
         name = plain
+    name = name.split("<", 1)[0]
     parts = [part.strip(" \"`'*&()[]") for part in _SEPARATOR.split(name)]
     parts = [part for part in parts if part]
     return (tuple(parts[:-1]), parts[-1]) if parts else ((), name)
 
 
 def _follow(node: Node, path: Path) -> Node | None:
-    """The node down a path of field names or, where a grammar names no field, of child node types."""
+    """The node down a path of field names, child node types (where there are no fields) or child numbers."""
     found: Node | None = node
     for step in (path,) if isinstance(path, str) else path:
         assert found is not None
-        below = found.child_by_field_name(step)
+        if isinstance(step, int):
+            below = found.named_child(step) if step < found.named_child_count else None
+        else:
+            below = found.child_by_field_name(step)
         if below is None:
             below = next((child for child in found.children if child.type == step), None)
         if below is None:
@@ -145,11 +154,13 @@ def keyworded(kinds: Mapping[str, str], path: Path = "name") -> Reader:
     return read
 
 
-def assigned(left: Path, right: Path, kinds: Mapping[str, str], otherwise: str = "", *, plain: str = "") -> Reader:
+def assigned(
+    left: Path, right: Path, kinds: Mapping[str, str], otherwise: str = "", *, plain: str = ""
+) -> Reader:
     """A name bound to a value: the kind follows from the value's node type.
 
-    `otherwise` is the kind of any other value, and if empty those define nothing; with `plain`, only names whose
-    node has that type get it, so that `x.y[0] = 1` is no definition.
+    `otherwise` is the kind of any other value, and if empty those define nothing; with `plain`, only names
+    whose node has that type get it, so that `x.y[0] = 1` is no definition.
     """
 
     def read(node: Node, source: bytes) -> tuple[str, str] | None:
@@ -171,7 +182,7 @@ def assigned(left: Path, right: Path, kinds: Mapping[str, str], otherwise: str =
 
 
 def received(kind: str, receiver: Path, name_path: Path = "name") -> Reader:
-    """A function written outside the type it belongs to, which its receiver names: `func (b *Bucket) Take()`."""
+    """A function outside the type it belongs to, which its receiver names: `func (b *Bucket) Take()`."""
 
     def read(node: Node, source: bytes) -> tuple[str, str] | None:
         name = _follow(node, name_path)
@@ -188,7 +199,7 @@ def received(kind: str, receiver: Path, name_path: Path = "name") -> Reader:
 
 
 def declared(otherwise: str = "") -> Reader:
-    """C and its relatives: the name sits at the bottom of nested declarators; `otherwise` is the kind of non-functions."""
+    """C and its relatives, where the name is at the bottom of declarators; non-functions are `otherwise`."""
 
     def read(node: Node, source: bytes) -> tuple[str, str] | None:
         function = False
@@ -198,7 +209,9 @@ def declared(otherwise: str = "") -> Reader:
             function = function or kind == "function_declarator"
             below = at.child_by_field_name("declarator")
             if below is None and kind.endswith("_declarator"):
-                below = next((child for child in at.named_children if not child.type.endswith("qualifier")), None)
+                below = next(
+                    (child for child in at.named_children if not child.type.endswith("qualifier")), None
+                )
             if below is None:
                 break
             at = below

@@ -16,6 +16,7 @@ from flyweight.index.syntax import (
     named,
     received,
 )
+from flyweight.index.syntax_rare import RARE_SYNTAX
 
 
 def _function(path: str | tuple[str, ...] = "name") -> Rule:
@@ -34,8 +35,16 @@ _PYTHON = Syntax(
         "type_alias_statement": Rule(named("type", "left")),
     },
     containers=(
-        "decorated_definition", "block", "if_statement", "else_clause", "elif_clause", "try_statement",
-        "except_clause", "finally_clause", "with_statement", "expression_statement",
+        "decorated_definition",
+        "block",
+        "if_statement",
+        "else_clause",
+        "elif_clause",
+        "try_statement",
+        "except_clause",
+        "finally_clause",
+        "with_statement",
+        "expression_statement",
     ),
     leading=("decorator",),
 )
@@ -65,7 +74,8 @@ _GO = Syntax(
         "method_declaration": Rule(received("method", "receiver")),
         "type_spec": Rule(
             first_of(
-                assigned("name", "type", {"struct_type": "struct", "interface_type": "interface"}), named("type")
+                assigned("name", "type", {"struct_type": "struct", "interface_type": "interface"}),
+                named("type"),
             )
         ),
         "type_alias": Rule(named("type")),
@@ -87,7 +97,13 @@ _JAVA = Syntax(
         "compact_constructor_declaration": Rule(named("method")),
         "annotation_type_element_declaration": Rule(named("method")),
     },
-    containers=("class_body", "interface_body", "enum_body", "enum_body_declarations", "annotation_type_body"),
+    containers=(
+        "class_body",
+        "interface_body",
+        "enum_body",
+        "enum_body_declarations",
+        "annotation_type_body",
+    ),
 )
 
 _JAVASCRIPT_VALUES = {
@@ -102,7 +118,6 @@ _JAVASCRIPT_DEFINITIONS = {
     "function_expression": _function(),
     "class_declaration": _type("class"),
     "method_definition": Rule(named("method")),
-    "field_definition": Rule(assigned("property", "value", _JAVASCRIPT_VALUES)),
     "variable_declarator": Rule(
         assigned("name", "value", _JAVASCRIPT_VALUES, "variable", plain="identifier"), opens=True
     ),
@@ -110,10 +125,14 @@ _JAVASCRIPT_DEFINITIONS = {
     "pair": Rule(assigned("key", "value", _JAVASCRIPT_VALUES)),
 }
 _JAVASCRIPT_CONTAINERS = (
-    "export_statement", "lexical_declaration", "variable_declaration", "expression_statement", "class_body", "object",
-    "class", "statement_block",
+    "export_statement", "lexical_declaration", "variable_declaration", "expression_statement", "class_body",
+    "object", "class", "statement_block",
 )  # fmt: skip
-_JAVASCRIPT = Syntax(_JAVASCRIPT_DEFINITIONS, containers=_JAVASCRIPT_CONTAINERS, leading=("decorator",))
+_JAVASCRIPT = Syntax(
+    {**_JAVASCRIPT_DEFINITIONS, "field_definition": Rule(assigned("property", "value", _JAVASCRIPT_VALUES))},
+    containers=_JAVASCRIPT_CONTAINERS,
+    leading=("decorator",),
+)
 _TYPESCRIPT = Syntax(
     {
         **_JAVASCRIPT_DEFINITIONS,
@@ -143,9 +162,10 @@ _C_DEFINITIONS = {
     "preproc_function_def": Rule(named("macro")),
 }
 _C_CONTAINERS = (
-    "preproc_ifdef", "preproc_if", "preproc_else", "preproc_elif", "linkage_specification", "declaration_list",
+    "preproc_ifdef", "preproc_if", "preproc_else", "preproc_elif", "linkage_specification",
+    "declaration_list",
 )  # fmt: skip
-_C = Syntax(_C_DEFINITIONS, containers=_C_CONTAINERS, leading=("attribute_declaration",))
+_C = Syntax(_C_DEFINITIONS, containers=_C_CONTAINERS, leading=("attribute_declaration",), nests=False)
 _CPP = Syntax(
     {
         **_C_DEFINITIONS,
@@ -159,6 +179,7 @@ _CPP = Syntax(
     },
     containers=(*_C_CONTAINERS, "field_declaration_list", "template_declaration", "friend_declaration"),
     leading=("attribute_declaration",),
+    nests=False,
 )
 
 _CSHARP = Syntax(
@@ -205,7 +226,13 @@ _PHP = Syntax(
         "function_definition": _function(),
         "const_element": Rule(named("constant", "name")),
     },
-    containers=("declaration_list", "enum_declaration_list", "compound_statement", "const_declaration", "if_statement"),
+    containers=(
+        "declaration_list",
+        "enum_declaration_list",
+        "compound_statement",
+        "const_declaration",
+        "if_statement",
+    ),
     leading=("attribute_list",),
 )
 
@@ -301,7 +328,11 @@ _LUA = Syntax(
         "function_declaration": _function(),
         "assignment_statement": Rule(
             assigned(
-                ("variable_list", "name"), ("expression_list", "value"), _LUA_VALUES, "variable", plain="identifier"
+                ("variable_list", "name"),
+                ("expression_list", "value"),
+                _LUA_VALUES,
+                "variable",
+                plain="identifier",
             ),
             opens=True,
         ),
@@ -342,7 +373,6 @@ _SQL = Syntax(
         "create_view": Rule(named("view", _SQL_NAME)),
         "create_materialized_view": Rule(named("view", _SQL_NAME)),
         "create_function": Rule(named("function", _SQL_NAME)),
-        "create_procedure": Rule(named("procedure", _SQL_NAME)),
         "create_trigger": Rule(named("trigger", _SQL_NAME)),
         "create_index": Rule(named("index", "column")),
         "create_type": Rule(named("type", _SQL_NAME)),
@@ -353,10 +383,10 @@ _SQL = Syntax(
     containers=("statement", "transaction", "block"),
     headlines=re.compile(
         rb"^CREATE\s+(?:OR\s+(?:REPLACE|ALTER)\s+)?"
-        rb"(?:(?:GLOBAL|LOCAL|TEMP|TEMPORARY|UNLOGGED|UNIQUE|MATERIALIZED|RECURSIVE|CLUSTERED|NONCLUSTERED|FOREIGN|"
-        rb"EXTERNAL|VIRTUAL|CONSTRAINT|EDITIONABLE|DEFINER\s*=\s*\S+)\s+)*"
-        rb"(?P<kind>TABLE|VIEW|FUNCTION|PROCEDURE|PROC|TRIGGER|INDEX|TYPE|SCHEMA|SEQUENCE|PACKAGE\s+BODY|PACKAGE|"
-        rb"DOMAIN|AGGREGATE|EVENT|ROLE|POLICY)\s+"
+        rb"(?:(?:GLOBAL|LOCAL|TEMP|TEMPORARY|UNLOGGED|UNIQUE|MATERIALIZED|RECURSIVE|CLUSTERED|NONCLUSTERED"
+        rb"|FOREIGN|EXTERNAL|VIRTUAL|CONSTRAINT|EDITIONABLE|DEFINER\s*=\s*\S+)\s+)*"
+        rb"(?P<kind>TABLE|VIEW|FUNCTION|PROCEDURE|PROC|TRIGGER|INDEX|TYPE|SCHEMA|SEQUENCE|PACKAGE\s+BODY"
+        rb"|PACKAGE|DOMAIN|AGGREGATE|EVENT|ROLE|POLICY)\s+"
         rb"(?:IF\s+NOT\s+EXISTS\s+|CONCURRENTLY\s+)*(?!ON\s)(?P<name>[^\s(;,]+)",
         re.IGNORECASE | re.MULTILINE,
     ),
@@ -384,4 +414,8 @@ SYNTAX: dict[str, Syntax] = {
     "zig": _ZIG,
     "bash": _BASH,
     "sql": _SQL,
+    "cuda": _CPP,
+    "opencl": _C,
+    "starlark": _PYTHON,
+    **RARE_SYNTAX,
 }

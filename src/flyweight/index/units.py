@@ -19,9 +19,14 @@ class Symbol:
         self.end = end
         self.goal = 0
 
+    def share(self, target: int) -> None:
+        """Sets the goal for cutting the definition into equal parts of about `target` bytes."""
+        size = self.end - self.start
+        self.goal = -(-size // -(-size // target))
+
 
 class Unit:
-    """Bytes that stay together: the symbols that begin in them, and the split definition they are part of, if any."""
+    """Bytes that stay together, the symbols that begin in them, and the split definition they are part of."""
 
     __slots__ = ("end", "owner", "start", "symbols")
 
