@@ -5,9 +5,12 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from benchmarks.corpus import source_files
+from benchmarks import native_vectors, semble_peer
+from benchmarks.code_trees import IndexedTree
+from benchmarks.corpus import Tree, source_files
 from benchmarks.evaluation_set import Unavailable, checkout, load_repositories
 from benchmarks.figures import Figure, Report, print_rows
+from benchmarks.peer_process import PeerProcess, require
 from benchmarks.process_memory import Memory
 from benchmarks.resident_process import BareInterpreter, Resident
 from benchmarks.settings import Settings
@@ -26,9 +29,7 @@ def run(settings: Settings) -> Report:
         f"one process indexes {FILES} Rust files, then asks {len(QUERIES)} queries {REPEATS + 1} times each; "
         f"smaps_rollup, worst of {_RUNS} runs"
     )
-    rss = Figure(
-        "10 Rust files: RSS", None, "MB", how, RSS_TARGET_MB, peer="69.6 MB in Rust; 203 MB lancedb + boto3"
-    )
+    rss = Figure("10 Rust files: RSS", None, "MB", how, RSS_TARGET_MB)
     private = Figure(
         "10 Rust files: private over bare",
         None,
@@ -62,6 +63,15 @@ def run(settings: Settings) -> Report:
         }
         for stage, (ours, bare) in stages.items()
     }
+    peers = _measure_peers(settings, tree) if settings.peers_python is not None else {}
+    report.detail["peers"] = {
+        name: {"resident": theirs.as_megabytes(), "over bare": (theirs - bare).as_megabytes()}
+        for name, (theirs, bare) in peers.items()
+    }
+    published = "69.6 MB in Rust, published"
+    rss.peer = "; ".join([*(f"{n} {m.rss_bytes / 1e6:.0f} MB" for n, (m, _) in peers.items()), published])
+    private.peer = "; ".join(f"{n} {(m - b).private_bytes / 1e6:.0f} MB" for n, (m, b) in peers.items())
+    stages |= peers
     rows = [
         (
             stage,
@@ -98,6 +108,34 @@ def _one_run(settings: Settings, tree: Path) -> tuple[dict[str, tuple[Memory, Me
                 resident.search(query)
         note("after repeats")
     return stages, chunks
+
+
+def _measure_peers(settings: Settings, tree: Path) -> dict[str, tuple[Memory, Memory]]:
+    """The same files and queries with semble, and with LanceDB beside an SDK, as that report had them."""
+    asked = list(QUERIES) * (REPEATS + 1)
+    measured: dict[str, tuple[Memory, Memory]] = {}
+    try:
+        with BareInterpreter() as bare, semble_peer.start(settings) as semble:
+            semble.ask("index", path=str(tree), model=str(semble_peer.model_directory(settings)))
+            semble.ask("time", queries=asked, limit=10)
+            measured["semble"] = (semble.memory(), bare.memory())
+    except Unavailable as error:
+        settings.say(f"resident_memory: semble skipped: {error}")
+    try:
+        python = require(settings.peers_python, "lancedb, boto3")
+        indexed = IndexedTree(Tree(tree), settings.folder("resident") / "index", FILES, 0, 0.0, 0)
+        vectors = native_vectors.write_float_vectors(settings, indexed, asked)
+        directory = str(settings.folder("resident") / "lancedb")
+        with BareInterpreter() as bare, PeerProcess(python, "vector_store") as lancedb:
+            store: dict[str, object] = {"store": "lancedb-flat", "dimensions": vectors.dimensions}
+            lancedb.ask("import", name="boto3")
+            lancedb.ask("build", **store, vectors=str(vectors.rows_path), directory=directory)
+            lancedb.ask("open", **store, rows=vectors.count, directory=directory)
+            lancedb.ask("time", queries=str(vectors.queries_path), dimensions=vectors.dimensions, k=10)
+            measured["LanceDB + boto3"] = (lancedb.memory(), bare.memory())
+    except Unavailable as error:
+        settings.say(f"resident_memory: LanceDB skipped: {error}")
+    return measured
 
 
 def _rust_tree(settings: Settings) -> Path:

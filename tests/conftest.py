@@ -13,7 +13,8 @@ from source_tree import SourceTree
 
 from flyweight import IndexStats, SearchConfig, SemanticSearchEngine
 from flyweight.embed.static import StaticEmbedder
-from flyweight.index.build import BuildRequest, build
+from flyweight.index.build import build
+from flyweight.index.request import BuildRequest
 
 # Removing and syncing files takes milliseconds on some disks; where there is a file system in memory, it is used.
 _MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
@@ -33,6 +34,14 @@ def plain_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
 @pytest.fixture
 def memory_path() -> Iterator[Path]:
     """A directory as `tmp_path`, in memory where possible."""
+    directory = tempfile.mkdtemp(dir=_MEMORY, prefix="flyweight-test-")
+    yield Path(directory)
+    shutil.rmtree(directory)
+
+
+@pytest.fixture(scope="session")
+def scratch_path() -> Iterator[Path]:
+    """A directory in memory for tests that draw many examples: what one leaves, the next overwrites."""
     directory = tempfile.mkdtemp(dir=_MEMORY, prefix="flyweight-test-")
     yield Path(directory)
     shutil.rmtree(directory)

@@ -7,6 +7,7 @@ beside speed.
 
 from __future__ import annotations
 
+import importlib
 import sys
 import time
 from pathlib import Path
@@ -60,17 +61,19 @@ class Usearch:
         return [int(key) for key in self._index.search(query, k).keys]
 
 
-class LanceDB:
-    """IVF_PQ, the index LanceDB's documentation suggests from some ten thousand rows on."""
+class FlatLanceDB:
+    """A table without an index: what LanceDB does with a few hundred rows."""
 
     def build(self, vectors: Rows, directory: Path) -> None:
+        self._create(vectors, directory)
+
+    def _create(self, vectors: Rows, directory: Path) -> Any:
         import lancedb
         import pyarrow as pa
 
         values = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), vectors.shape[1])
         table = pa.table({"row": pa.array(np.arange(len(vectors))), "vector": values})
-        created = lancedb.connect(str(directory)).create_table("chunks", table, mode="overwrite")
-        created.create_index(metric="cosine", vector_column_name="vector")
+        return lancedb.connect(str(directory)).create_table("chunks", table, mode="overwrite")
 
     def open(self, directory: Path, rows: int, dimensions: int) -> None:
         import lancedb
@@ -80,6 +83,13 @@ class LanceDB:
     def search(self, query: npt.NDArray[np.float32], k: int) -> list[int]:
         found = self._table.search(query).metric("cosine").select(["row", "_distance"]).limit(k).to_arrow()
         return [int(row) for row in found["row"].to_pylist()]
+
+
+class LanceDB(FlatLanceDB):
+    """IVF_PQ, the index LanceDB's documentation suggests from some ten thousand rows on."""
+
+    def build(self, vectors: Rows, directory: Path) -> None:
+        self._create(vectors, directory).create_index(metric="cosine", vector_column_name="vector")
 
 
 class Chroma:
@@ -112,6 +122,7 @@ STORES: dict[str, type[Store]] = {
     "numpy": NumpyFloat,
     "usearch": Usearch,
     "lancedb": LanceDB,
+    "lancedb-flat": FlatLanceDB,
     "chroma": Chroma,
 }
 _opened: dict[str, Store] = {}
@@ -144,5 +155,11 @@ def time_searches(queries: str, dimensions: int, k: int) -> dict[str, Any]:
     return {"nanoseconds": durations, "rows": found}
 
 
+def import_package(name: str) -> dict[str, Any]:
+    """Load a package for what it costs, as a program that gets its vectors from a service would."""
+    importlib.import_module(name)
+    return {}
+
+
 if __name__ == "__main__":
-    serve({"build": build, "open": open_store, "time": time_searches})
+    serve({"import": import_package, "build": build, "open": open_store, "time": time_searches})

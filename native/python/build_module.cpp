@@ -112,7 +112,7 @@ nb::tuple merge(const std::vector<PathAndDead>& inputs, const nb::object& path, 
         std::vector<MergeInput> opened;
         for (const auto& [segment_path, dead] : sources) {
             MergeInput input;
-            input.segment = Segment::open(segment_path);
+            input.segment = Segment::open(segment_path, true, MappedFile::Use::kStream);
             input.dead_files = parse_dead_files(dead, input.segment->file_count());
             opened.push_back(std::move(input));
         }
@@ -167,7 +167,7 @@ NB_MODULE(_build, module) {
             [](const nb::object& path, bool verify) {
                 const std::string path_bytes = bytes_of(path);
                 nb::gil_scoped_release unlocked;
-                return std::const_pointer_cast<Segment>(Segment::open(path_bytes, verify));
+                return std::const_pointer_cast<Segment>(Segment::open(path_bytes, verify, MappedFile::Use::kStream));
             },
             nb::arg("path"), nb::arg("verify") = true)
         .def_prop_ro("file_count", &Segment::file_count)

@@ -24,6 +24,7 @@ class Filter {
     void begin(const IndexView& view, const FilterRules& rules);
 
     bool admits(ChunkRef ref) {
+        if (rules_->empty() && !view_->segments[ref.segment].any_dead()) return true;
         const uint32_t file = view_->segments[ref.segment].segment->chunk(ref.chunk).file;
         return admits_file(ref.segment, file);
     }

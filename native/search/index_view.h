@@ -1,6 +1,5 @@
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -15,11 +14,9 @@ struct SegmentView {
     std::shared_ptr<const Segment> segment;
     std::vector<bool> dead_files;  // empty: none
 
+    bool any_dead() const { return !dead_files.empty(); }
     bool dead(uint32_t file) const { return file < dead_files.size() && dead_files[file]; }
 };
-
-// What the path of a file says it is: a set of bits that ranking defines. 0 is none of them.
-using FileClass = uint8_t;
 
 // The index as one manifest describes it. Immutable; queries and results hold it by shared_ptr, so a newer manifest
 // never pulls a segment from under them.
@@ -30,8 +27,6 @@ struct IndexView {
     // Call once all segments are in.
     void seal();
 
-    // The class of a file, worked out from its path when first asked for. Safe from several threads.
-    FileClass file_class(uint32_t segment, uint32_t file) const;
     // Mean of all chunks' vectors, rotated as they are.
     const std::vector<float>& centroid() const { return centroid_; }
 
@@ -45,8 +40,6 @@ struct IndexView {
     }
 
   private:
-    std::vector<size_t> first_file_;  // of each segment, in classes_
-    std::unique_ptr<std::atomic<uint16_t>[]> classes_;  // class + 1; 0: not asked for yet
     std::vector<float> centroid_;
 };
 

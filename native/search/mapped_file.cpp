@@ -23,7 +23,7 @@ constexpr uint64_t kPageBytes = 4096;
 
 }  // namespace
 
-MappedFile::MappedFile(const std::string& path) : path_(path) {
+MappedFile::MappedFile(const std::string& path, Use use) : path_(path) {
     fd_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
     if (fd_ < 0) throw IoError("cannot open " + path + ": " + std::strerror(errno));
     struct stat status{};
@@ -40,6 +40,7 @@ MappedFile::MappedFile(const std::string& path) : path_(path) {
         throw IoError("cannot map " + path + ": " + std::strerror(error));
     }
     data_ = static_cast<const uint8_t*>(address);
+    ::madvise(address, size_, use == Use::kRandom ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);  // a wish that may be refused
 }
 
 MappedFile::~MappedFile() {

@@ -16,7 +16,11 @@ namespace flyweight::search {
 class MappedFile {
   public:
     MappedFile() = default;
-    explicit MappedFile(const std::string& path);  // throws IoError
+    enum class Use {
+        kRandom,  // by queries: huge pages where the page cache has them, mapped and given back in an instant
+        kStream,  // by merges of many files: small pages, or one touch in each file would hold 2 MB of each
+    };
+    explicit MappedFile(const std::string& path, Use use = Use::kRandom);  // throws IoError
     ~MappedFile();
     MappedFile(MappedFile&& other) noexcept;
     MappedFile& operator=(MappedFile&& other) noexcept;

@@ -7,7 +7,9 @@
 
 namespace flyweight::search {
 
-// What a path says its file is, as bits of a FileClass. How much each counts is policy: see ranking.cpp.
+// What a path says its file is: a set of bits, kept in the index for every chunk. How much each counts is policy and not
+// in the index: see ranking.cpp.
+using FileClass = uint8_t;
 enum PathClass : FileClass {
     kTest = 1,
     kExample = 2,
@@ -29,8 +31,7 @@ class Priors {
     Priors(const std::array<float, kPathClasses>& factors, FileClass lifted);
 
     float of(const IndexView& view, ChunkRef ref) const {
-        const uint32_t file = view.segments[ref.segment].segment->chunk(ref.chunk).file;
-        return by_class_[view.file_class(ref.segment, file)];
+        return by_class_[view.segments[ref.segment].segment->classes()[ref.chunk] & (by_class_.size() - 1)];
     }
 
   private:

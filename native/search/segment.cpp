@@ -30,9 +30,9 @@ void Segment::corrupt(const std::string& what) const {
     throw FormatError("segment " + file_.path() + " is damaged: " + what);
 }
 
-std::shared_ptr<const Segment> Segment::open(const std::string& path, bool verify) {
+std::shared_ptr<const Segment> Segment::open(const std::string& path, bool verify, MappedFile::Use use) {
     const std::shared_ptr<Segment> segment(new Segment());
-    segment->file_ = MappedFile(path);
+    segment->file_ = MappedFile(path, use);
     segment->read_toc();
     segment->check_sections(verify);
     segment->release();
@@ -104,6 +104,7 @@ void Segment::check_sections(bool verify) {
     records<uint8_t>(Section::kSketch, (chunks + format::kSketchBlock - 1) / format::kSketchBlock * (dimensions / 4 * 32));
     sketch_scales_ = records<float>(Section::kSketchScales, chunks);
     lengths_ = records<uint8_t>(Section::kLengths, chunks);
+    classes_ = records<uint8_t>(Section::kClasses, chunks);
     vector_sum_ = records<float>(Section::kVectorSum, dimensions);
     lexicon_blocks_ = (header_.term_count + format::kLexiconBlock - 1) / format::kLexiconBlock;
     lexicon_index_ = records<uint64_t>(Section::kLexiconIndex, lexicon_blocks_);
@@ -159,6 +160,17 @@ std::string_view Segment::text(uint32_t chunk) const {
 const uint8_t* Segment::sketch_block(uint32_t block) const {
     return reinterpret_cast<const uint8_t*>(bytes(Section::kSketch).data()) +
            size_t{block} * (header_.dimensions / 4 * 32);
+}
+
+void Segment::release_vectors(uint32_t first, uint32_t last) const {
+    const uint64_t begin = toc_[static_cast<uint32_t>(Section::kVectors)].offset;
+    file_.release(begin + uint64_t{first} * header_.dimensions, uint64_t{last - first} * header_.dimensions);
+}
+
+void Segment::release_sketches(uint32_t first, uint32_t last) const {
+    const uint64_t begin = toc_[static_cast<uint32_t>(Section::kSketch)].offset;
+    const uint64_t chunk_bytes = header_.dimensions / 8;
+    file_.release(begin + first * chunk_bytes, (last - first) * chunk_bytes);
 }
 
 std::optional<TermPostings> Segment::find_term(std::string_view term) const {

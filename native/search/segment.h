@@ -23,7 +23,8 @@ struct TermPostings {
 class Segment {
   public:
     // Throws IoError or FormatError. With verify = false only header and table of contents are checked.
-    static std::shared_ptr<const Segment> open(const std::string& path, bool verify = true);
+    static std::shared_ptr<const Segment> open(const std::string& path, bool verify = true,
+                                               MappedFile::Use use = MappedFile::Use::kRandom);
 
     uint32_t dimensions() const { return header_.dimensions; }
     uint32_t chunk_count() const { return header_.chunk_count; }
@@ -55,10 +56,14 @@ class Segment {
     const uint8_t* sketch_block(uint32_t block) const;
     const float* sketch_scales() const { return sketch_scales_; }
     const uint8_t* lengths() const { return lengths_; }
+    const uint8_t* classes() const { return classes_; }
     const float* vector_sum() const { return vector_sum_; }
 
     std::optional<TermPostings> find_term(std::string_view term) const;
 
+    // Gives back the pages of the vectors or sketches of the chunks in [first, last).
+    void release_vectors(uint32_t first, uint32_t last) const;
+    void release_sketches(uint32_t first, uint32_t last) const;
     // Gives back the pages touched so far; text and all.
     void release() const { file_.release(); }
     // Checks the section against its checksum; the doctor asks for the text as well.
@@ -86,6 +91,7 @@ class Segment {
     const float* scales_ = nullptr;
     const float* sketch_scales_ = nullptr;
     const uint8_t* lengths_ = nullptr;
+    const uint8_t* classes_ = nullptr;
     const float* vector_sum_ = nullptr;
     const uint64_t* lexicon_index_ = nullptr;
     uint64_t lexicon_blocks_ = 0;

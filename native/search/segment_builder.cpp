@@ -6,6 +6,7 @@
 #include "search/bm25.h"
 #include "search/crc32c.h"
 #include "search/errors.h"
+#include "search/path_class.h"
 #include "search/postings.h"
 #include "search/quantize.h"
 #include "search/segment.h"
@@ -82,6 +83,7 @@ void SegmentBuilder::add_file(const FileInput& file, std::string_view text, std:
     const auto file_number = static_cast<uint32_t>(files_.size() - 1);
     files_.back().chunk_count = static_cast<uint32_t>(chunks.size());
     const PathParts path = split_path(file.path);
+    const FileClass file_class = classify(file.path);
     for (const ChunkInput& chunk : chunks) {
         const std::string_view chunk_text = text.substr(chunk.start_byte, chunk.end_byte - chunk.start_byte);
         const size_t symbol_offset = symbols_.size();
@@ -107,6 +109,7 @@ void SegmentBuilder::add_file(const FileInput& file, std::string_view text, std:
         terms_.end_chunk();
         total_terms_ += terms;
         lengths_.push_back(encode_length(terms));
+        classes_.push_back(file_class);
         add_vector(vectors);
         vectors += dimensions_;
     }
@@ -127,7 +130,7 @@ size_t SegmentBuilder::buffered_bytes() const {
     return files_.capacity() * sizeof(format::FileRecord) + paths_.capacity() +
            chunks_.capacity() * sizeof(format::ChunkRecord) + symbols_.capacity() + vectors_.capacity() +
            sketch_.capacity() + (scales_.capacity() + sketch_scales_.capacity()) * sizeof(float) +
-           lengths_.capacity() + terms_.memory_bytes();
+           lengths_.capacity() + classes_.capacity() + terms_.memory_bytes();
 }
 
 void SegmentBuilder::write_files() {
@@ -186,6 +189,8 @@ uint64_t SegmentBuilder::finish() {
     output_.write(sketch_scales_.data(), sketch_scales_.size() * sizeof(float));
     output_.begin(Section::kLengths);
     output_.write(lengths_.data(), lengths_.size());
+    output_.begin(Section::kClasses);
+    output_.write(classes_.data(), classes_.size());
     output_.begin(Section::kVectorSum);
     output_.write(vector_sum_.data(), vector_sum_.size() * sizeof(float));
     write_postings(header.term_count);

@@ -74,6 +74,7 @@ class SegmentBuilder {
     std::vector<float> rotated_;
     std::vector<float> vector_sum_;
     std::vector<uint8_t> lengths_;
+    std::vector<uint8_t> classes_;
     uint64_t text_size_ = 0;
     uint64_t total_terms_ = 0;
     TermTable terms_;

@@ -33,8 +33,9 @@ enum class Section : uint32_t {
     kPostings = 15,
     kText = 16,         // the bytes of every indexed file
     kVectorSum = 17,    // f32 per dimension: sum of the chunks' vectors
+    kClasses = 18,      // u8 per chunk: what the path of its file says it is (path_class.h)
 };
-constexpr uint32_t kSectionCount = 17;
+constexpr uint32_t kSectionCount = 18;
 
 struct Header {
     std::array<char, 8> magic;

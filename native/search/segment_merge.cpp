@@ -79,6 +79,8 @@ class Merge {
         write_vectors();
         write_sketch();
         write_lengths();
+        output_.begin(Section::kClasses);
+        each_chunk([this](const Source& source, uint32_t chunk) { copy(source.segment.classes() + chunk, 1); });
         format::Header header{};
         header.term_count = write_postings();
         header.dimensions = sources_.front().segment.dimensions();

@@ -16,6 +16,30 @@ std::vector<float> rotated_copy(const float* vector, size_t dimensions) {
     return rotated;
 }
 
+// Pages are given back after this many chunks, so that even while it runs a scan holds a few MB and not the index.
+constexpr uint32_t kReleaseChunks = 64 * 1024;        // 2 MB of sketches at 256 dimensions
+constexpr uint32_t kReleaseVectors = 16 * 1024;  // 4 MB of vectors
+
+void rescore(const IndexView& view, const VectorQuery& query, float floor, const Priors& priors,
+             std::vector<Scored>& candidates, Best& best) {
+    std::sort(candidates.begin(), candidates.end(), [](const Scored& a, const Scored& b) {
+        return a.ref.segment != b.ref.segment ? a.ref.segment < b.ref.segment : a.ref.chunk < b.ref.chunk;
+    });
+    uint32_t held_segment = 0;
+    uint32_t held_from = 0;
+    for (const Scored& candidate : candidates) {
+        const Segment& segment = *view.segments[candidate.ref.segment].segment;
+        const uint32_t chunk = candidate.ref.chunk;
+        if (candidate.ref.segment != held_segment || chunk - held_from >= kReleaseVectors) {
+            const Segment& held = *view.segments[held_segment].segment;
+            held.release_vectors(held_from, std::min(held.chunk_count(), held_from + kReleaseVectors));
+            held_segment = candidate.ref.segment;
+            held_from = chunk;
+        }
+        best.offer(candidate.ref, (query.cosine(segment, chunk) - floor) * priors.of(view, candidate.ref));
+    }
+}
+
 }  // namespace
 
 VectorQuery::VectorQuery(const float* vector, size_t dimensions)
@@ -42,6 +66,7 @@ void scan_vectors(const IndexView& view, const VectorQuery& query, float floor, 
         const Segment& segment = *view.segments[number].segment;
         const uint32_t count = segment.chunk_count();
         for (uint32_t begin = 0; begin < count; begin += kBlock) {
+            if (begin % kReleaseChunks == 0 && begin > 0) segment.release_sketches(begin - kReleaseChunks, begin);
             const uint32_t lanes = std::min(kBlock, count - begin);
             const float* factors = segment.sketch_scales() + begin;
             float padded[kBlock] = {};
@@ -60,11 +85,7 @@ void scan_vectors(const IndexView& view, const VectorQuery& query, float floor, 
             }
         }
     }
-    for (const Scored& candidate : candidates.unsorted()) {
-        const Segment& segment = *view.segments[candidate.ref.segment].segment;
-        const float cosine = query.cosine(segment, candidate.ref.chunk);
-        best.offer(candidate.ref, (cosine - floor) * priors.of(view, candidate.ref));
-    }
+    rescore(view, query, floor, priors, candidates.unsorted(), best);
 }
 
 size_t rescored_for(uint64_t chunk_count) { return static_cast<size_t>(std::clamp<uint64_t>(chunk_count / 64, 256, 1024)); }

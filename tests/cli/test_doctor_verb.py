@@ -83,6 +83,14 @@ def test_each_damage_is_found_and_its_remedy_mends_it(
     )
 
 
+@pytest.mark.parametrize("verb", ["status", "search"])
+def test_other_verbs_send_a_damaged_index_to_the_doctor(verb: str, indexed_project: Path, run: Run) -> None:
+    truncate(indexed_project / ".flyweight")
+    outcome = run(verb, *(["ledger"] if verb == "search" else []), cwd=indexed_project)
+    assert outcome.returncode == 2
+    assert outcome.stderr.endswith("run 'flyweight doctor'\n")
+
+
 def test_a_remedy_names_tree_and_index_where_they_are_not_obvious(
     project: Path, tmp_path: Path, run: Run
 ) -> None:

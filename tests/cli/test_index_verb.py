@@ -177,7 +177,7 @@ def test_a_signal_leaves_what_is_indexed_usable(
     ):
         time.sleep(0.01)  # until a worker has begun to write
     process.send_signal(number)
-    output, errors = process.communicate(timeout=30)
+    _, errors = process.communicate(timeout=30)
     assert process.returncode == status
     assert "Traceback" not in errors
     if number == signal.SIGINT:

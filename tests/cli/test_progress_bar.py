@@ -49,7 +49,7 @@ def test_a_terminal_shows_a_bar_that_is_gone_afterwards(tmp_path: Path) -> None:
             f"def step_{number}(value):\n    return value + {number}\n" * 50
         )
     shown = on_terminal("index", cwd=tmp_path, columns=120)
-    assert f"{tmp_path}: 200 files" in shown
     drawn = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown)
+    assert f"{tmp_path}: 200 files" in drawn
     assert re.search(r"indexing .* [\d,]+/200 files, [\d,]+ chunks?, [\d,]+/s", drawn)
     assert "indexing" not in shown.rpartition("\x1b[2K")[2], "the line of the bar is erased"

@@ -163,7 +163,8 @@ def test_a_search_in_a_pipe_loads_nothing_that_draws(shared_project: Path) -> No
         "from flyweight.cli import main\n"
         "try: main()\n"
         "except SystemExit: pass\n"
-        "print(*{'rich', 'pygments', 'json', 'flyweight.index.build', 'tree_sitter'} & set(sys.modules), file=sys.stderr)"
+        "drawing = {'rich', 'pygments', 'json', 'flyweight.index.build', 'tree_sitter'}\n"
+        "print(*drawing & set(sys.modules), file=sys.stderr)"
     )
     outcome = subprocess.run(
         [sys.executable, "-c", program], cwd=shared_project, capture_output=True, text=True

@@ -84,7 +84,7 @@ def test_files_are_read_one_after_the_other_as_the_plan_is_taken(tmp_path: Path)
 
 
 def test_a_file_replaced_by_a_fifo_or_a_link_after_the_walk_is_not_opened(tmp_path: Path) -> None:
-    # The walk judges an entry just before it is yielded, so the file is exchanged in the listing it has made already.
+    # The walk has made its listing when the first entry comes; the others are exchanged after that.
     for name in ("a.py", "b.py", "c.py"):
         (tmp_path / name).write_text("x = 1\n")
     taken = plan(str(tmp_path))

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 import random
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from made_segment import MadeFile, searcher_over, write_segment
 from flyweight._build import merge_segments, terms
 
 VOCABULARY = ["lorem", "ipsum", "dolor", "amet", "elit", "magna", "aliqua", "quis", "nostrud", "tempor", "labore", "velit"]
+_HEADER = (Path(__file__).parents[2] / "native" / "search" / "bm25.h").read_text()
+K1, B = (float(re.findall(rf"constexpr float {name} = ([0-9.]+)F;", _HEADER)[0]) for name in ("kBm25K1", "kBm25B"))
 NO_VECTOR = np.zeros(64, np.float32).tobytes()  # of zeros: words alone decide
 
 
@@ -30,7 +33,7 @@ class Corpus:
         return [MadeFile(path, [text], language="c") for path, text in self.texts.items()]
 
     def scores(self, query: str) -> dict[str, float]:
-        """Okapi BM25 from its definition, k1 = 1.2, b = 0.75, with what an index knows of a chunk: lengths in sixteen
+        """Okapi BM25 from its definition, with what an index knows of a chunk: lengths in sixteen
         steps to the octave, frequencies up to 16."""
         bags = {path: Counter(terms(text)) for path, text in self.texts.items()}
         average = sum(bag.total() for bag in bags.values()) / len(bags)
@@ -41,9 +44,9 @@ class Corpus:
             for path, bag in bags.items():
                 if term in bag:
                     length = 2 ** (round(16 * math.log2(1 + bag.total())) / 16) - 1
-                    norm = 1.2 * (0.25 + 0.75 * length / average)
+                    norm = K1 * (1 - B + B * length / average)
                     frequency = min(bag[term], 16)
-                    scores[path] = scores.get(path, 0.0) + rarity * frequency * 2.2 / (frequency + norm)
+                    scores[path] = scores.get(path, 0.0) + rarity * frequency * (K1 + 1) / (frequency + norm)
         return scores
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -96,9 +97,11 @@ def test_merged_segments_are_the_segment_that_would_have_been_built_at_once(tmp_
 @settings(max_examples=15, deadline=None)
 @given(seed=st.integers(0, 10_000), share=st.floats(0, 1), parts=st.integers(1, 4))
 def test_dead_files_are_gone_after_a_merge(
-    tmp_path_factory: pytest.TempPathFactory, seed: int, share: float, parts: int
+    scratch_path: Path, seed: int, share: float, parts: int
 ) -> None:
-    directory = tmp_path_factory.mktemp("merge")
+    directory = scratch_path / "merge"
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir()
     draw = random.Random(seed)
     inputs, living = [], []
     for part in range(parts):

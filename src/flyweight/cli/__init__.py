@@ -9,7 +9,7 @@ from importlib import import_module
 import click
 
 from flyweight import __version__
-from flyweight.errors import FlyweightError
+from flyweight.errors import FlyweightError, IndexCorruptError
 
 _VERBS = ("index", "search", "status", "doctor")
 
@@ -43,7 +43,7 @@ class _Verbs(click.Group):
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
         except FlyweightError as error:
-            raise _Failure(str(error)) from None
+            raise _Failure(_with_way_out(error)) from None
         except KeyboardInterrupt:
             ctx.exit(INTERRUPTED)
         except BrokenPipeError:
@@ -82,6 +82,13 @@ class _Defect(_Failure):
             f"this is a defect of Flyweight: {type(error).__name__}: {error}{place}; "
             "set FLYWEIGHT_DEBUG=1 to see its traceback"
         )
+
+
+def _with_way_out(error: FlyweightError) -> str:
+    message = str(error)
+    if isinstance(error, IndexCorruptError) and "'flyweight " not in message:
+        return f"{message}: run 'flyweight doctor'"
+    return message
 
 
 def _discard_output() -> None:

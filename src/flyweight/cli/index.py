@@ -34,8 +34,8 @@ _TERMINATED = 128
     "--memory-budget",
     type=size_bytes,
     metavar="SIZE",
-    default=str(DEFAULT_MEMORY_BUDGET),
-    show_default=f"{DEFAULT_MEMORY_BUDGET >> 20}M",
+    default=f"{DEFAULT_MEMORY_BUDGET >> 20}M",
+    show_default=True,
     help="Private memory of all builder processes together.",
 )
 @click.option(
@@ -68,9 +68,9 @@ def command(
 ) -> None:
     """Index the directory PATH (default: the one you are in), or bring its index up to date.
 
-    Files are chosen as git would choose them; a .flyweightignore, written like a .gitignore, leaves out more. Only
-    what changed since the last time is read again. Stop it whenever you like: what is indexed so far can be searched,
-    and the next run goes on from there.
+    Files are chosen as git would choose them; a .flyweightignore, written like a .gitignore, leaves out more.
+    Only what changed since the last time is read again. Stop it whenever you like: what is indexed so far can
+    be searched, and the next run goes on from there.
 
     \b
     Examples:
@@ -149,7 +149,7 @@ class _OrderlyStop:
 
 
 def _present_dimensions(index_path: str) -> int:
-    """Those of the index that is there, so that nobody has to remember them; of the model when there is none."""
+    """Those of the index that is there, so that nobody has to remember them; else those of the model."""
     try:
         return read_manifest(index_path).dimensions
     except FlyweightError:
@@ -160,7 +160,8 @@ def _point_out_enclosing_index(tree: str) -> None:
     found = find_index(tree)
     if found is not None and os.path.dirname(found) != tree:
         click.secho(
-            f"note: {os.path.dirname(found)} has an index already, which covers this directory; this makes another one",
+            f"note: {os.path.dirname(found)} has an index already, which covers this directory; "
+            "this makes another one",
             fg="yellow",
             err=True,
         )

@@ -38,13 +38,13 @@ def chosen_index(option: str | None) -> str:
     found = find_index(here)
     if found is None:
         raise IndexMissingError(
-            f"there is no index in {here} or above it: run 'flyweight index' in the top directory of your code"
+            f"there is no index in {here} or above it: run 'flyweight index' in the top directory of the code"
         )
     return found
 
 
 def tree_of(manifest: Manifest, index_path: str) -> str:
-    """The directory that was indexed: where it was then, or where it is now if it was moved with its index."""
+    """The directory that was indexed: where it was then, or where it is now if the index moved with it."""
     if not os.path.isdir(manifest.root) and os.path.basename(index_path) == INDEX_NAME:
         return os.path.dirname(index_path)
     return manifest.root

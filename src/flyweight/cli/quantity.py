@@ -29,13 +29,11 @@ def size_text(size: float) -> str:
     >>> size_text(999), size_text(1_500), size_text(64_000_000)
     ('999 bytes', '1.5 kB', '64.0 MB')
     """
-    if size < 1000:
+    if size < 1e3:
         return f"{size:.0f} bytes"
-    for unit in ("kB", "MB", "GB"):
-        size /= 1000
-        if size < 1000:
-            break
-    return f"{size:.1f} {unit}"
+    if size < 1e6:
+        return f"{size / 1e3:.1f} kB"
+    return f"{size / 1e6:.1f} MB" if size < 1e9 else f"{size / 1e9:.1f} GB"
 
 
 def duration_text(seconds: float) -> str:
@@ -61,11 +59,14 @@ def count_text(count: int, thing: str) -> str:
     return f"{count:,} {thing}" if count == 1 else f"{count:,} {thing}s"
 
 
-def tally(counts: dict[str, int]) -> str:
-    """Names with their counts, the most frequent first.
+def tally(counts: dict[str, int], most: int = 10) -> str:
+    """The `most` names that are most frequent, with their counts.
 
     >>> tally({"binary": 3, "ignored": 1200})
     '1,200 ignored, 3 binary'
+    >>> tally({"go": 3, "lua": 2, "c": 1}, most=1)
+    '3 go and 2 more kinds'
     """
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    return ", ".join(f"{count:,} {name}" for name, count in ordered)
+    listed = ", ".join(f"{count:,} {name}" for name, count in ordered[:most])
+    return listed if len(ordered) <= most else f"{listed} and {count_text(len(ordered) - most, 'more kind')}"

@@ -44,7 +44,7 @@ _NOTHING_FOUND = 1  # as grep does
     type=click.IntRange(0),
     default=6,
     metavar="N",
-    show_default="6",
+    show_default=True,
     help="Lines shown of each.",
 )
 @click.option("--no-text", is_flag=True, help="Show where, not what: one line a result.")
@@ -71,12 +71,12 @@ def command(
 ) -> None:
     """Find the pieces of code that answer QUERY best, best first.
 
-    The words of a query may say what the code does or name what it defines; quotes are not needed. Globs are matched
-    against paths from the top of the indexed tree, as in a .gitignore: '*' stays within a name, '**' crosses
-    directories, and the name of a directory stands for all that is beneath it.
+    The words of a query may say what the code does or name what it defines; quotes are not needed. Globs are
+    matched against paths from the top of the indexed tree, as in a .gitignore: '*' stays within a name, '**'
+    crosses directories, and the name of a directory stands for all that is beneath it.
 
-    Paths are printed as seen from where you are; with --json, from the top of the tree. Exit status: 0 when something
-    was found, 1 when nothing was, 2 when the search could not be made.
+    Paths are printed as seen from where you are; with --json, from the top of the tree. Exit status: 0 when
+    something was found, 1 when nothing was, 2 when the search could not be made.
 
     \b
     Examples:
@@ -136,18 +136,19 @@ def _check_language(name: str) -> None:
 
 def _hint(manifest: Manifest, index_path: str, tree: str, hits: list[SearchHit]) -> str | None:
     """What is amiss with the index, in one line."""
+    update = index_command(tree, index_path)
     if not manifest.complete:
         from flyweight.index.checkup import writer_of
 
         if writer_of(index_path):
             return "note: this index is still being made; there may be more to find when it is done"
-        return f"note: this index is incomplete: '{index_command(tree, index_path)}' goes on where it was interrupted"
+        return f"note: this index is incomplete: '{update}' goes on where it was interrupted"
     if tree != manifest.root:
-        return f"note: this tree was indexed at {manifest.root}: '{index_command(tree, index_path, '--rebuild')}' corrects that"
+        return f"note: this tree was indexed at {manifest.root}: '{update} --rebuild' corrects that"
     from flyweight.cli.freshness import outdated_files
 
     outdated = outdated_files(hits, tree, index_path)
     if not outdated:
         return None
     what = f"{outdated[0]} has" if len(outdated) == 1 else f"{len(outdated)} of these files have"
-    return f"note: {what} changed since: '{index_command(tree, index_path)}' brings the index up to date"
+    return f"note: {what} changed since: '{update}' brings the index up to date"

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
 def command(index_option: str | None, as_json: bool) -> None:
-    """Say what an index holds: of which tree, how much, in which languages, how large, how old, and whether it is
-    complete.
+    """Say what an index holds: of which tree, how much, in which languages, how large it is, how old, and
+    whether it is complete.
 
     \b
     Examples:
@@ -94,7 +94,7 @@ def _record(index_path: str, manifest: Manifest, census: _Census, writer: str | 
 def _report(index_path: str, manifest: Manifest, census: _Census, writer: str | None) -> str:
     tree = tree_of(manifest, index_path)
     root = printable_path(manifest.root)
-    dead = f", {_dead_share(manifest):.0%} of the chunks dead" if _dead_share(manifest) else ""
+    dead = f", {_dead_share(manifest):.1%} of the chunks dead" if _dead_share(manifest) else ""
     rows = [
         ("tree", root if tree == manifest.root else f"{root} (which is gone)"),
         ("index", f"{printable_path(index_path)}, {size_text(_size_on_disk(index_path))}"),

@@ -82,7 +82,8 @@ class _Build:
         self._changed = False
 
     def run(self) -> IndexStats:
-        self._remove_strays()
+        if not self._request.rebuild:  # else the old segments serve until the new manifest stands
+            self._remove_strays()
         catalogue = Catalogue(self._request.index_path, self._manifest.segments)
         self._changed = len(catalogue.before) != len(self._manifest.segments)
         with tempfile.TemporaryFile(dir=self._request.index_path, prefix="pending-") as spool:
@@ -95,6 +96,7 @@ class _Build:
         if self._changed or not self._manifest.complete or self._manifest.generation == 0:
             self._publish(catalogue, complete=not self._stats.interrupted)
         self._merge(catalogue)
+        self._remove_strays()
         return self._finished_stats()
 
     # The index as it was
@@ -135,8 +137,6 @@ class _Build:
     def _remove_strays(self) -> None:
         """Files of builds that were killed: whatever the manifest does not name."""
         named = {entry.name for entry in self._manifest.segments} | {MANIFEST_NAME, LOCK_NAME, ".gitignore"}
-        if self._request.rebuild:
-            return  # until the new manifest stands, the old one still needs its segments
         for name in os.listdir(self._request.index_path):
             if name not in named and (".segment" in name or name.startswith((MANIFEST_NAME, "spill-", "pending-"))):
                 _remove(os.path.join(self._request.index_path, name))
@@ -202,6 +202,7 @@ class _Build:
         elif kind == "segment":
             _, name, size_bytes, files, chunks, replaced = message
             catalogue.add(SegmentEntry(name, size_bytes, files, chunks), replaced)
+            self._changed = True
             if time.monotonic() - self._published >= _PUBLISH_EVERY_S:
                 self._publish(catalogue, complete=False)
 
@@ -242,9 +243,6 @@ class _Build:
 
     def _merge(self, catalogue: Catalogue) -> None:
         entries = catalogue.entries()
-        if self._request.rebuild:
-            self._request.rebuild = False  # the new manifest stands: nothing needs the old segments
-            self._remove_strays()
         chosen = segments_to_merge(entries, {entry.name for entry in catalogue.added})
         if not chosen or self._stats.interrupted:
             return
@@ -261,8 +259,6 @@ class _Build:
         catalogue.added = [entry for entry in catalogue.added if entry.name not in gone]
         catalogue.added.insert(0, SegmentEntry(merged_name, size_bytes, files, chunks))
         self._publish(catalogue, complete=True)
-        for stale in gone:
-            _remove(os.path.join(directory, stale))
 
     def _finished_stats(self) -> IndexStats:
         stats = self._stats

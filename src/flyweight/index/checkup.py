@@ -30,7 +30,7 @@ _BUILD_FILES = (MANIFEST_NAME, "spill-", "pending-")
 
 
 class Finding:
-    """The outcome of one check: its name, SOUND, NOTE or PROBLEM, what was found, and the remedy where one is needed."""
+    """The outcome of one check: its name, SOUND, NOTE or PROBLEM, what was found, and the remedy if any."""
 
     __slots__ = ("check", "message", "remedy", "status")
 
@@ -202,7 +202,7 @@ class _Checkup:
             yield Finding(
                 "strays",
                 NOTE,
-                f"{', '.join(map(repr, foreign[:3]))}{more} in the index directory: not Flyweight's, and left alone",
+                f"{', '.join(map(repr, foreign[:3]))}{more} in the index directory: not ours, and left alone",
             )
 
 
@@ -218,7 +218,8 @@ def _generation(manifest: Manifest | None) -> int | None:
 
 
 def _manifest_finding(manifest: Manifest) -> Finding:
-    message = f"generation {manifest.generation}, segments: {len(manifest.segments)}, chunks: {manifest.live_chunks:,}"
+    parts = len(manifest.segments)
+    message = f"generation {manifest.generation}, {manifest.live_chunks:,} chunks in {parts} segments"
     if manifest.complete:
         return Finding("manifest", SOUND, message)
     return Finding("manifest", NOTE, f"{message}; the last run did not get to its end", UPDATE)

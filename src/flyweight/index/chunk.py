@@ -60,23 +60,27 @@ def chunk(data: bytes, language: str, *, target_bytes: int = TARGET_BYTES) -> li
     Raises `BuildError` when the grammar of a supported language is not installed.
     """
     chunks: list[Chunk] = []
+    limit, hard = target_bytes * 3 // 2, target_bytes * 2
     line, counted = 1, 0
     parses = has_grammar(language)
     for base, stop in windows(data, PARSE_LIMIT_BYTES) if parses else [(0, len(data))]:
         source = data[base:stop]
-        units = outline(grammar(language), source, target_bytes, target_bytes * 3 // 2) if parses else []
+        units = outline(grammar(language), source, target_bytes, limit) if parses else []
         if not units:
             # Once a stretch of a large file has defeated the parser, the rest is not given another chance to.
             parses = False
             units = markdown_units(source) if language == "markdown" else [Unit(0, len(source), None, [])]
-        for piece in pack(units, source, target_bytes, 2 * target_bytes):
+        for piece in pack(units, source, target_bytes, hard):
             text = source[piece.start : piece.end]
             body = text.lstrip()
             if not body:
                 continue
             # Blank lines at both ends are dropped; the indentation of the first line stays.
-            start = base + piece.start + text.rfind(b"\n", 0, len(text) - len(body)) + 1
+            start = base + piece.end - len(body)
             end = base + piece.start + len(text.rstrip())
+            indented = data.rfind(b"\n", counted, start) + 1
+            if (indented or not counted) and end - indented <= hard:
+                start = indented
             line += data.count(b"\n", counted, start)
             start_line = line
             line += data.count(b"\n", start, end)

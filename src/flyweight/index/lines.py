@@ -18,6 +18,7 @@ _MARK = re.compile(
 )
 _FRONT_MATTER = re.compile(rb"(?:\xef\xbb\xbf)?---[ \t]*\r?\n.*?^---[ \t]*\r?$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"!?\[([^\]]*)\]\([^)]*\)")
+_LONG_TITLE = 480  # bytes in which to look for the characters
 _TITLE_LIMIT = 120
 _COMMENTS = (b"--", b"#", b"//", b"/*", b"*")
 _KINDS = {"proc": "procedure"}
@@ -161,12 +162,12 @@ def _headings(source: bytes) -> list[tuple[int, int, str]]:
         elif fence:
             continue
         elif match["level"]:
-            title = _title(match["title"].rstrip().rstrip(b"#"))
+            title = _title(match["title"][:_LONG_TITLE].rstrip().rstrip(b"#"))
             if title:
                 found.append((match.start(), len(match["level"]), title))
         else:
             line = source.rfind(b"\n", 0, max(0, match.start() - 1)) + 1
-            title = _title(source[line : match.start()])
+            title = _title(source[line : match.start()]) if match.start() - line <= _LONG_TITLE else ""
             if title and not title.startswith(("#", ">", "|", "-", "*", "=", "+")):
                 found.append((line, 1 if match["under"][:1] == b"=" else 2, title))
     return found

@@ -99,6 +99,10 @@ def write_manifest(index_path: str, manifest: Manifest) -> None:
         finally:
             os.close(directory)
     except OSError as error:
+        try:
+            os.unlink(temporary)
+        except OSError:
+            pass
         raise IndexWriteError(f"cannot write {path}: {error.strerror}") from None
 
 

@@ -72,7 +72,10 @@ class _Builder:
                 continue
             rule = rules.get(child.kind_id)
             if lead >= 0 and source.count(b"\n", lead_end, begin) > 1:
-                units.append(Unit(lead, lead_end, owner, []))
+                if len(units) > first and source.count(b"\n", units[-1].end, lead) <= 1:
+                    units[-1].end = lead_end
+                else:
+                    units.append(Unit(lead, lead_end, owner, []))
                 lead = -1
             if rule is LEADING:
                 if lead < 0 and len(units) > first and not _starts_line(source, begin):
@@ -145,7 +148,7 @@ class _Builder:
         self._descend(node, None, symbol, start, first, depth)
 
     def _append(self, unit: Unit, first: int) -> None:
-        """Adds a unit, or lengthens the last one by the rest of its line or one more equation of a function."""
+        """Adds a unit, or lengthens the last one by the rest of its line or one more part of a function."""
         units = self.units
         if len(units) > first:
             last = units[-1]

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flyweight.index.compaction import MAX_DEAD_SHARE, MAX_SEGMENTS, segments_to_merge
+from flyweight.index.manifest import SegmentEntry
+
+
+@st.composite
+def _segments(draw: st.DrawFn) -> list[SegmentEntry]:
+    entries = []
+    for number in range(draw(st.integers(0, 20))):
+        chunks = draw(st.integers(0, 10_000))
+        entries.append(SegmentEntry(f"{number}.segment", 1, 1, chunks, "0", draw(st.integers(0, chunks))))
+    return entries
+
+
+def fresh_of(entries: list[SegmentEntry], count: int) -> set[str]:
+    return {entry.name for entry in entries[len(entries) - count :]} if count else set()
+
+
+@given(_segments(), st.integers(0, 5))
+def test_no_more_segments_remain_than_a_query_should_visit(entries: list[SegmentEntry], fresh: int) -> None:
+    chosen = segments_to_merge(entries, fresh_of(entries, fresh))
+    assert len(entries) - len(chosen) + (1 if chosen else 0) <= MAX_SEGMENTS
+
+
+@given(_segments(), st.integers(0, 5))
+def test_segments_with_many_dead_chunks_are_rewritten(entries: list[SegmentEntry], fresh: int) -> None:
+    chosen = {entry.name for entry in segments_to_merge(entries, fresh_of(entries, fresh))}
+    for entry in entries:
+        if entry.dead_chunks > MAX_DEAD_SHARE * entry.chunk_count:
+            assert entry.name in chosen
+
+
+@given(_segments(), st.integers(0, 5))
+def test_what_is_merged_keeps_its_order(entries: list[SegmentEntry], fresh: int) -> None:
+    """The order decides which of two equal answers comes first."""
+    chosen = segments_to_merge(entries, fresh_of(entries, fresh))
+    names = [entry.name for entry in chosen]
+    assert names == [entry.name for entry in entries if entry.name in set(names)]
+
+
+@given(_segments(), st.integers(0, 5))
+def test_a_segment_is_not_rewritten_for_nothing(entries: list[SegmentEntry], fresh: int) -> None:
+    chosen = segments_to_merge(entries, fresh_of(entries, fresh))
+    assert len(chosen) != 1 or chosen[0].dead_chunks > 0
+
+
+@given(_segments(), st.integers(2, 5))
+def test_what_one_run_wrote_becomes_one_segment(entries: list[SegmentEntry], fresh: int) -> None:
+    names = fresh_of(entries, fresh)
+    chosen = {entry.name for entry in segments_to_merge(entries, names)}
+    assert len(names) < 2 or names <= chosen
+
+
+def test_few_sound_segments_are_left_alone() -> None:
+    entries = [SegmentEntry(f"{number}.segment", 1, 10, 100) for number in range(MAX_SEGMENTS)]
+    assert segments_to_merge(entries, {entries[-1].name}) == []
+
+
+def test_a_large_segment_is_not_rewritten_to_take_in_a_small_one() -> None:
+    entries = [SegmentEntry("large.segment", 1, 1, 1_000_000)]
+    entries += [SegmentEntry(f"{number}.segment", 1, 1, 10) for number in range(MAX_SEGMENTS)]
+    chosen = {entry.name for entry in segments_to_merge(entries, {"5.segment"})}
+    assert "large.segment" not in chosen
+    assert len(chosen) >= 2
+
+
+def test_many_small_runs_do_not_rewrite_the_whole_index_each_time() -> None:
+    """A thousand runs that each add a file: rewriting all of it each time would be 500-fold."""
+    entries: list[SegmentEntry] = []
+    rewritten = 0
+    for run in range(1000):
+        entries.append(SegmentEntry(f"{run}.segment", 1, 1, 10))
+        chosen = segments_to_merge(entries, {f"{run}.segment"})
+        if chosen:
+            rewritten += sum(entry.live_chunks for entry in chosen)
+            names = {entry.name for entry in chosen}
+            merged = SegmentEntry(f"{run}-merged.segment", 1, 1, sum(entry.live_chunks for entry in chosen))
+            entries = [merged, *(entry for entry in entries if entry.name not in names)]
+    assert rewritten < 100 * 10_000

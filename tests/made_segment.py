@@ -1,0 +1,64 @@
+"""Segments written file by file, with vectors the test chooses."""
+
+from __future__ import annotations
+
+import os
+from hashlib import blake2b
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flyweight._build import SegmentBuilder
+from flyweight._search import Searcher
+from flyweight.index.chunk import Chunk
+
+Vectors = NDArray[np.float32]
+
+
+class MadeFile:
+    """A file to be: its path and its chunks' texts, each with a symbol and a vector (by default one of zeros)."""
+
+    def __init__(
+        self,
+        path: str,
+        texts: list[str | bytes],
+        *,
+        symbols: list[str] | None = None,
+        vectors: Vectors | None = None,
+        language: str = "python",
+        skipped: str | None = None,
+    ) -> None:
+        self.path = path
+        self.texts = [text.encode() if isinstance(text, str) else text for text in texts]
+        self.symbols = symbols or [""] * len(texts)
+        self.vectors = vectors
+        self.language = language
+        self.skipped = skipped
+
+
+def write_segment(path: Path, files: list[MadeFile], dimensions: int = 64) -> Path:
+    builder = SegmentBuilder(os.fsencode(path), dimensions, b"made")
+    for file in files:
+        data = b"\n".join(file.texts)
+        digest = blake2b(data, digest_size=16).digest()
+        if file.skipped is not None:
+            builder.add_skipped(file.path, file.skipped, digest, len(data), 7)
+            continue
+        chunks, start, line = [], 0, 1
+        for text, symbol in zip(file.texts, file.symbols, strict=True):
+            end, last = start + len(text), line + text.count(b"\n")
+            chunks.append(Chunk(start, end, line, last, symbol, "", "function", (symbol,) if symbol else ()))
+            start, line = end + 1, last + 1
+        vectors = np.zeros((len(chunks), dimensions), np.float32) if file.vectors is None else file.vectors
+        builder.add_file(file.path, file.language, digest, 7, data, chunks, vectors.astype("<f4").tobytes())
+    builder.finish()
+    return path
+
+
+def searcher_over(*segments: Path | tuple[Path, str]) -> Searcher:
+    """A searcher without a model over segments, each with the list of its dead files if it has any."""
+    searcher = Searcher(None, 0, 10, 0.0)
+    pairs = [part if isinstance(part, tuple) else (part, "") for part in segments]
+    searcher.load((0, 0, 0), [(os.fsencode(path), dead) for path, dead in pairs])
+    return searcher
