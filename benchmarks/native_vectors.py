@@ -65,7 +65,6 @@ def write_float_vectors(settings: Settings, indexed: IndexedTree, asked: list[st
 def scanned_nearest(vectors: VectorFiles, k: int) -> list[list[int]]:
     """For each query the rows that the native scan finds nearest, best first."""
     from flyweight._search import Searcher
-
     from flyweight.embed.static import model_path
 
     searcher = Searcher(os.fsencode(model_path()), 0, k, 0.0)
@@ -80,7 +79,6 @@ def scanned_nearest(vectors: VectorFiles, k: int) -> list[list[int]]:
 
 def _chunk_texts(index_path: Path) -> Iterator[bytes]:
     from flyweight._build import Segment
-
     from flyweight.index.manifest import read_manifest
 
     for entry in read_manifest(str(index_path)).segments:

@@ -78,14 +78,10 @@ def show_conversation(console: Console, resident: subprocess.Popen[str]) -> bool
                 show_index_run(console, int(fields[0]), int(fields[1]), float(fields[2]), builder)
             elif kind == "opened":
                 opened_ms = float(fields[0]) * 1e3
-                console.print(
-                    f"\n[bold]Five questions[/bold] (index opened and checked in {opened_ms:.1f} ms)"
-                )
+                console.print(f"\n[bold]Five questions[/bold] (index opened and checked in {opened_ms:.1f} ms)")
             elif kind == "answer":
                 query, first_ms, again_us = fields[0], float(fields[1]) * 1e3, float(fields[2]) * 1e6
-                console.print(
-                    f"\n  [bold yellow]{query}[/bold yellow]  {first_ms:.2f} ms, again {again_us:.0f} µs"
-                )
+                console.print(f"\n  [bold yellow]{query}[/bold yellow]  {first_ms:.2f} ms, again {again_us:.0f} µs")
             elif kind == "hit":
                 console.print(hit_line(*fields), soft_wrap=True)
             elif kind == "error":
@@ -123,7 +119,7 @@ def hit_line(score: str, path: str, start_line: str, end_line: str, language: st
 
 def show_memory(console: Console, resident: int, bare: int) -> None:
     """Both at once: pages they share, such as the interpreter's, are no cost of either."""
-    table = Table(box=None, padding=(0, 2), title_justify="left")
+    table = Table(box=None, padding=(0, 2))
     table.add_column("process")
     table.add_column("RSS", justify="right")
     table.add_column("private", justify="right")
@@ -138,10 +134,9 @@ def show_memory(console: Console, resident: int, bare: int) -> None:
     )
     console.print("\n[bold]The process that answered[/bold], beside a Python that does nothing\n")
     console.print(table)
-    console.print("\n  To see for yourself, run this demo with --hold and, while it waits:")
-    console.print(
-        f"  grep -E '^(Rss|Private)' /proc/{resident}/smaps_rollup /proc/{bare}/smaps_rollup", soft_wrap=True
-    )
+    rollups = f"/proc/{resident}/smaps_rollup /proc/{bare}/smaps_rollup"
+    console.print("\n  See for yourself: run this with --hold and, while it waits:")
+    console.print(f"  grep -E '^(Rss|Private)' {rollups}", soft_wrap=True)
 
 
 def memory_of(pid: int) -> tuple[int, int]:

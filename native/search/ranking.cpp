@@ -236,6 +236,7 @@ class Ranking {
     }
 
     float symbol_score(ChunkRef ref) {
+        if (query_.names.empty()) return 0.0F;
         // symbol NUL scope [NUL defined name]*
         std::string_view defined = view_.segments[ref.segment].segment->symbols(ref.chunk);
         for (int field = 0; field < 2; ++field) {

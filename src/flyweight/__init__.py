@@ -6,7 +6,15 @@ The names below are loaded when first used, so that importing the package costs 
 from __future__ import annotations
 
 __version__ = "0.1.0"
-__all__ = ["FlyweightError", "IndexProgress", "IndexStats", "SearchConfig", "SearchFilters", "SearchHit", "SemanticSearchEngine"]
+__all__ = [
+    "FlyweightError",
+    "IndexProgress",
+    "IndexStats",
+    "SearchConfig",
+    "SearchFilters",
+    "SearchHit",
+    "SemanticSearchEngine",
+]
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -15,16 +15,12 @@ COMMAND = [sys.executable, "-m", "flyweight"]
 
 def environment(home: Path) -> dict[str, str]:
     kept = {
-        name: os.environ[name]
-        for name in ("PATH", "LD_LIBRARY_PATH", "COVERAGE_PROCESS_START")
-        if name in os.environ
+        name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH", "COVERAGE_PROCESS_START") if name in os.environ
     }
     return {**kept, "HOME": str(home), "GIT_CONFIG_NOSYSTEM": "1", "LC_ALL": "C.UTF-8", "TERM": "xterm"}
 
 
-def run_flyweight(
-    *arguments: str, cwd: Path, home: Path, **variables: str
-) -> subprocess.CompletedProcess[str]:
+def run_flyweight(*arguments: str, cwd: Path, home: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [*COMMAND, *arguments],
         cwd=cwd,

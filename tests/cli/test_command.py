@@ -54,9 +54,7 @@ def test_a_verb_loads_no_other_verb(tmp_path: Path) -> None:
         "try: main()\n"
         "except SystemExit: print(sorted(m for m in sys.modules if m.startswith('flyweight.cli.')))"
     )
-    shown = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=tmp_path
-    )
+    shown = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=tmp_path)
     loaded = shown.stdout.splitlines()[-1]
     assert "flyweight.cli.status" in loaded
     assert not any(f"'flyweight.cli.{verb}'" in loaded for verb in VERBS if verb != "status")
@@ -93,9 +91,7 @@ def test_a_defect_shows_its_traceback_on_request(monkeypatch: pytest.MonkeyPatch
 
 def test_a_reader_that_goes_away_is_no_error(shared_project: Path) -> None:
     command = [*COMMAND, "search", "ledger"]
-    with subprocess.Popen(
-        command, cwd=shared_project, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as process:
+    with subprocess.Popen(command, cwd=shared_project, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None and process.stderr is not None
         process.stdout.close()
         assert process.stderr.read() == b""

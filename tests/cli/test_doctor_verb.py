@@ -78,9 +78,7 @@ def test_each_damage_is_found_and_its_remedy_mends_it(
     (remedy,) = remedies(outcome.stdout)
     assert run(*shlex.split(remedy)[1:], cwd=indexed_project).returncode == 0
     assert run("doctor", cwd=indexed_project).returncode == 0
-    assert run("search", "overdrawn", "-k", "1", "--no-text", cwd=indexed_project).stdout.startswith(
-        "bank/ledger.py:"
-    )
+    assert run("search", "overdrawn", "-k", "1", "--no-text", cwd=indexed_project).stdout.startswith("bank/ledger.py:")
 
 
 @pytest.mark.parametrize("verb", ["status", "search"])
@@ -91,9 +89,7 @@ def test_other_verbs_send_a_damaged_index_to_the_doctor(verb: str, indexed_proje
     assert outcome.stderr.endswith("run 'flyweight doctor'\n")
 
 
-def test_a_remedy_names_tree_and_index_where_they_are_not_obvious(
-    project: Path, tmp_path: Path, run: Run
-) -> None:
+def test_a_remedy_names_tree_and_index_where_they_are_not_obvious(project: Path, tmp_path: Path, run: Run) -> None:
     assert run("index", str(project), "--index", "my index", cwd=tmp_path).returncode == 0
     segment_of(tmp_path / "my index").unlink()
     outcome = run("doctor", "--index", "my index", cwd=tmp_path)

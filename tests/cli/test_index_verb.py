@@ -59,9 +59,7 @@ def test_the_index_may_lie_elsewhere(project: Path, tmp_path: Path, run: Run) ->
     assert run("search", "ledger", "--index", "idx", cwd=tmp_path).returncode == 0
 
 
-def test_a_tree_reached_through_a_link_is_the_same_tree(
-    indexed_project: Path, tmp_path: Path, run: Run
-) -> None:
+def test_a_tree_reached_through_a_link_is_the_same_tree(indexed_project: Path, tmp_path: Path, run: Run) -> None:
     (tmp_path / "link").symlink_to(indexed_project)
     assert "nothing has changed" in run("index", "link", cwd=tmp_path).stdout
 
@@ -151,9 +149,7 @@ def large_project(tmp_path: Path) -> Path:
     root = tmp_path / "large"
     root.mkdir()
     for number in range(1500):
-        functions = (
-            f"def step_{number}_{i}(value):\n    return value * {number} + {i}\n\n\n" for i in range(60)
-        )
+        functions = (f"def step_{number}_{i}(value):\n    return value * {number} + {i}\n\n\n" for i in range(60))
         (root / f"module_{number}.py").write_text("".join(functions))
     return root
 
@@ -172,9 +168,7 @@ def test_a_signal_leaves_what_is_indexed_usable(
         text=True,
     )
     deadline = time.monotonic() + 30
-    while (
-        time.monotonic() < deadline and not list(index.glob("*.segment*")) and not list(index.glob("spill-*"))
-    ):
+    while time.monotonic() < deadline and not list(index.glob("*.segment*")) and not list(index.glob("spill-*")):
         time.sleep(0.01)  # until a worker has begun to write
     process.send_signal(number)
     _, errors = process.communicate(timeout=30)

@@ -45,9 +45,7 @@ def test_before_anything_is_read_no_time_left_is_made_up(capsys: pytest.CaptureF
 
 def test_a_terminal_shows_a_bar_that_is_gone_afterwards(tmp_path: Path) -> None:
     for number in range(200):
-        (tmp_path / f"module_{number}.py").write_text(
-            f"def step_{number}(value):\n    return value + {number}\n" * 50
-        )
+        (tmp_path / f"module_{number}.py").write_text(f"def step_{number}(value):\n    return value + {number}\n" * 50)
     shown = on_terminal("index", cwd=tmp_path, columns=120)
     drawn = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown)
     assert f"{tmp_path}: 200 files" in drawn

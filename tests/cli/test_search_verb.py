@@ -166,9 +166,7 @@ def test_a_search_in_a_pipe_loads_nothing_that_draws(shared_project: Path) -> No
         "drawing = {'rich', 'pygments', 'json', 'flyweight.index.build', 'tree_sitter'}\n"
         "print(*drawing & set(sys.modules), file=sys.stderr)"
     )
-    outcome = subprocess.run(
-        [sys.executable, "-c", program], cwd=shared_project, capture_output=True, text=True
-    )
+    outcome = subprocess.run([sys.executable, "-c", program], cwd=shared_project, capture_output=True, text=True)
     assert outcome.stderr == "\n"
 
 
@@ -177,10 +175,7 @@ def test_a_result_that_no_longer_stands_is_pointed_out(indexed_project: Path, ru
     (indexed_project / "bank/ledger.py").write_text("class Ledger:\n    pass\n")
     outcome = run("search", "post an amount to an account", cwd=indexed_project)
     assert outcome.returncode == 0
-    assert (
-        outcome.stderr
-        == "note: bank/ledger.py has changed since: 'flyweight index' brings the index up to date\n"
-    )
+    assert outcome.stderr == "note: bank/ledger.py has changed since: 'flyweight index' brings the index up to date\n"
 
 
 def test_a_file_that_was_touched_but_not_changed_is_not(indexed_project: Path, run: Run) -> None:

@@ -139,9 +139,7 @@ def garble_dead_files(manifest: Manifest) -> None:
         (garble_dead_files, "not listed properly"),
     ],
 )
-def test_a_manifest_that_does_not_agree_with_its_segments_is_found(
-    change: object, complaint: str, index: str
-) -> None:
+def test_a_manifest_that_does_not_agree_with_its_segments_is_found(change: object, complaint: str, index: str) -> None:
     rewritten(index, change)
     finding = only_problem(index)
     assert complaint in finding.message

@@ -73,11 +73,7 @@ class _Defect(_Failure):
         while trace is not None and trace.tb_next is not None:
             trace = trace.tb_next
         code = None if trace is None else trace.tb_frame.f_code
-        place = (
-            ""
-            if trace is None or code is None
-            else f" ({os.path.basename(code.co_filename)}:{trace.tb_lineno})"
-        )
+        place = "" if trace is None or code is None else f" ({os.path.basename(code.co_filename)}:{trace.tb_lineno})"
         super().__init__(
             f"this is a defect of Flyweight: {type(error).__name__}: {error}{place}; "
             "set FLYWEIGHT_DEBUG=1 to see its traceback"

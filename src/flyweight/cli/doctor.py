@@ -72,9 +72,7 @@ def _index_to_check(option: str | None) -> str:
 def _print(findings: list[Finding], index_path: str, sound: bool) -> None:
     for finding in findings:
         word, colour = _MARKS[finding.status]
-        click.echo(
-            f"{click.style(f'{word:<6}', fg=colour)} {finding.check:<10} {printable_path(finding.message)}"
-        )
+        click.echo(f"{click.style(f'{word:<6}', fg=colour)} {finding.check:<10} {printable_path(finding.message)}")
         remedy = _remedy(finding, index_path)
         if remedy:
             click.echo(f"{'':<17} {click.style('->', bold=True)} {remedy}")

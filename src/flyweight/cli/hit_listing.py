@@ -16,9 +16,7 @@ if TYPE_CHECKING:
 def display(hits: list[SearchHit], tree: str, lines: int) -> None:
     """Prints each hit: place, language, symbol, score, and the first `lines` lines of its text."""
     for hit in hits:
-        click.echo(
-            "\t".join([place(hit, tree), hit.language, qualified_symbol(hit) or "-", f"{hit.score:.3f}"])
-        )
+        click.echo("\t".join([place(hit, tree), hit.language, qualified_symbol(hit) or "-", f"{hit.score:.3f}"]))
         for line in snippet(hit, lines):
             click.echo(f"    {line}".rstrip())
 

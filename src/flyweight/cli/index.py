@@ -27,9 +27,7 @@ _TERMINATED = 128
 
 @click.command("index", short_help="Index a directory, or bring its index up to date.")
 @click.argument("path", default=".", metavar="[PATH]")
-@click.option(
-    "--index", "index_option", metavar="DIR", help="Where the index lies.  [default: PATH/.flyweight]"
-)
+@click.option("--index", "index_option", metavar="DIR", help="Where the index lies.  [default: PATH/.flyweight]")
 @click.option(
     "--memory-budget",
     type=size_bytes,
@@ -44,17 +42,11 @@ _TERMINATED = 128
     help="Length of the vectors: fewer make a smaller index that finds a little less.  "
     f"[default: as the index has, {MODEL_DIMENSIONS[0]} in a new one]",
 )
-@click.option(
-    "--workers", type=click.IntRange(1, 256), metavar="N", help="Processes.  [default: one per core]"
-)
+@click.option("--workers", type=click.IntRange(1, 256), metavar="N", help="Processes.  [default: one per core]")
 @click.option("--rebuild", is_flag=True, help="Start afresh; until that is done searches see the old index.")
-@click.option(
-    "--dry-run", is_flag=True, help="List what would be indexed and what not, with the reason, and stop."
-)
+@click.option("--dry-run", is_flag=True, help="List what would be indexed and what not, with the reason, and stop.")
 @click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
-@click.option(
-    "--json", "as_json", is_flag=True, help="Print the outcome as a JSON object (a dry run: one a line)."
-)
+@click.option("--json", "as_json", is_flag=True, help="Print the outcome as a JSON object (a dry run: one a line).")
 def command(
     path: str,
     index_option: str | None,
@@ -160,8 +152,7 @@ def _point_out_enclosing_index(tree: str) -> None:
     found = find_index(tree)
     if found is not None and os.path.dirname(found) != tree:
         click.secho(
-            f"note: {os.path.dirname(found)} has an index already, which covers this directory; "
-            "this makes another one",
+            f"note: {os.path.dirname(found)} has an index already, which covers this directory; this makes another one",
             fg="yellow",
             err=True,
         )

@@ -29,9 +29,7 @@ def list_plan(tree: str, *, as_json: bool) -> None:
             line = f"index  {entry.language:<{_WORD_COLUMN}}  {printable_path(entry.path)}"
         else:
             record = {"path": entry.path, "skipped": entry.reason}
-            line = click.style(
-                f"skip   {entry.reason:<{_WORD_COLUMN}}  {printable_path(entry.path)}", dim=True
-            )
+            line = click.style(f"skip   {entry.reason:<{_WORD_COLUMN}}  {printable_path(entry.path)}", dim=True)
         click.echo(json.dumps(record) if as_json else line)
     click.echo(json.dumps({"totals": totals.as_dict()}) if as_json else "\n" + totals.as_text(tree))
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 # C0 but tab and newline, DEL, C1.
-_CONTROLS = {
-    code: "\N{REPLACEMENT CHARACTER}" for code in (*range(32), *range(127, 160)) if code not in (9, 10)
-}
+_CONTROLS = {code: "\N{REPLACEMENT CHARACTER}" for code in (*range(32), *range(127, 160)) if code not in (9, 10)}
 
 
 def printable_path(path: str) -> str:

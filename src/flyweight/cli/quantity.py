@@ -18,9 +18,7 @@ def size_bytes(text: str) -> int:
     try:
         return int(float(number[:-1] if exponent else number) * 1024**exponent)
     except (ValueError, OverflowError):
-        raise click.BadParameter(
-            f"{text!r} is not a size: write a number with K, M or G, such as 64M"
-        ) from None
+        raise click.BadParameter(f"{text!r} is not a size: write a number with K, M or G, such as 64M") from None
 
 
 def size_text(size: float) -> str:

@@ -31,9 +31,7 @@ _NOTHING_FOUND = 1  # as grep does
     metavar="NAME",
     help="Only this language; may be repeated.",
 )
-@click.option(
-    "--path", "paths", multiple=True, metavar="GLOB", help="Only paths that match; may be repeated."
-)
+@click.option("--path", "paths", multiple=True, metavar="GLOB", help="Only paths that match; may be repeated.")
 @click.option("--exclude", multiple=True, metavar="GLOB", help="No paths that match; may be repeated.")
 @click.option(
     "--min-score", type=float, default=0.0, metavar="X", help="Only results that score X or more, of about 1."
@@ -48,9 +46,7 @@ _NOTHING_FOUND = 1  # as grep does
     help="Lines shown of each.",
 )
 @click.option("--no-text", is_flag=True, help="Show where, not what: one line a result.")
-@click.option(
-    "--json", "as_json", is_flag=True, help="Print a JSON array with all there is to know of each result."
-)
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON array with all there is to know of each result.")
 @click.option(
     "--index",
     "index_option",
@@ -126,11 +122,7 @@ def _check_language(name: str) -> None:
     if canonical(name) is not None:
         return
     meant = suggestions(name)
-    way_out = (
-        f"did you mean {' or '.join(meant)}?"
-        if meant
-        else "'flyweight status' lists the languages of an index"
-    )
+    way_out = f"did you mean {' or '.join(meant)}?" if meant else "'flyweight status' lists the languages of an index"
     raise ConfigError(f"unknown language {name!r}: {way_out}")
 
 

@@ -130,8 +130,4 @@ def _size_on_disk(index_path: str) -> int:
 
 
 def _written(index_path: str) -> datetime:
-    return (
-        datetime.fromtimestamp(os.stat(manifest_path(index_path)).st_mtime)
-        .astimezone()
-        .replace(microsecond=0)
-    )
+    return datetime.fromtimestamp(os.stat(manifest_path(index_path)).st_mtime).astimezone().replace(microsecond=0)

@@ -19,8 +19,8 @@ from flyweight.index.lock import LOCK_NAME, WriterLock
 from flyweight.index.manifest import MANIFEST_NAME, Manifest, SegmentEntry, read_manifest, write_manifest
 from flyweight.index.request import BuildRequest
 from flyweight.index.stats import IndexProgress, IndexStats
-from flyweight.index.walk import Skipped, walk
 from flyweight.index.team import Team, segment_meta
+from flyweight.index.walk import Skipped, walk
 from flyweight.index.worker import ADDED, CHANGED, NO_HASH, UNCHANGED, VANISHED
 
 TYPE_CHECKING = False

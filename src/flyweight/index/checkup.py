@@ -112,9 +112,7 @@ class _Checkup:
     def _directory(self) -> Finding:
         path = self._index_path
         if not os.access(path, os.R_OK | os.X_OK):
-            return Finding(
-                "directory", PROBLEM, f"{path} cannot be read", "let its owner run: chmod u+rwx " + path
-            )
+            return Finding("directory", PROBLEM, f"{path} cannot be read", "let its owner run: chmod u+rwx " + path)
         if not os.access(path, os.W_OK):
             return Finding(
                 "directory",
@@ -129,9 +127,7 @@ class _Checkup:
         try:
             model = StaticModel(os.fsencode(path))
         except FlyweightError as error:
-            return Finding(
-                "model", PROBLEM, str(error), "install flyweight again: the model is part of the package"
-            )
+            return Finding("model", PROBLEM, str(error), "install flyweight again: the model is part of the package")
         if manifest is not None and manifest.embedder != model.id:
             message = f"the index was made with {manifest.embedder}; this installation embeds with {model.id}"
             return Finding("model", PROBLEM, message, REBUILD)
@@ -151,9 +147,7 @@ class _Checkup:
                 yield Finding("segment", PROBLEM, str(error), UPDATE)
                 continue
             except ValueError:
-                yield Finding(
-                    "segment", PROBLEM, f"the dead files of {entry.name} are not listed properly", REBUILD
-                )
+                yield Finding("segment", PROBLEM, f"the dead files of {entry.name} are not listed properly", REBUILD)
                 continue
             faults = list(_faults(segment, manifest))
             for fault in faults:
@@ -164,9 +158,7 @@ class _Checkup:
             segment.data.release()
         twice = _paths_alive_twice(readable)
         if twice:
-            yield Finding(
-                "segments", PROBLEM, f"{twice} files are held twice, so results repeat themselves", REBUILD
-            )
+            yield Finding("segments", PROBLEM, f"{twice} files are held twice, so results repeat themselves", REBUILD)
 
     def _space(self, manifest: Manifest) -> Finding:
         file_system = os.statvfs(self._index_path)
@@ -218,8 +210,8 @@ def _generation(manifest: Manifest | None) -> int | None:
 
 
 def _manifest_finding(manifest: Manifest) -> Finding:
-    parts = len(manifest.segments)
-    message = f"generation {manifest.generation}, {manifest.live_chunks:,} chunks in {parts} segments"
+    parts = "1 segment" if len(manifest.segments) == 1 else f"{len(manifest.segments)} segments"
+    message = f"generation {manifest.generation}, {manifest.live_chunks:,} chunks in {parts}"
     if manifest.complete:
         return Finding("manifest", SOUND, message)
     return Finding("manifest", NOTE, f"{message}; the last run did not get to its end", UPDATE)

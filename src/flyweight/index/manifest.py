@@ -37,7 +37,7 @@ class SegmentEntry:
 
 
 class Manifest:
-    """One state of an index. `generation` grows by one with every change; `complete` is false while a build is under way."""
+    """One state of an index. `generation` grows with every change; `complete` is false while a build is under way."""
 
     __slots__ = ("complete", "dimensions", "embedder", "generation", "root", "segments")
 

@@ -214,6 +214,8 @@ def _is_dense(node: Node, size: int) -> bool:
 
 def _starts_line(source: bytes, position: int) -> bool:
     """Whether only blanks stand before a position on its line."""
+    if source[position - 1 : position] == b"\n":
+        return True
     line = source.rfind(b"\n", max(0, position - 256), position)
     if line < 0 and position > 256:
         return False

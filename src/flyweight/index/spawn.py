@@ -103,8 +103,12 @@ class _Follower:
     def _take(self, fields: list[str]) -> None:
         kind, *values = fields
         if kind == "progress" and self._progress is not None and self._raised is None:
-            phase, *numbers, seconds = values
-            self._progress(IndexProgress(phase, *map(int, numbers), float(seconds)))
+            phase, files, total_files, chunks, size, total_size, seconds = values
+            self._progress(
+                IndexProgress(
+                    phase, int(files), int(total_files), int(chunks), int(size), int(total_size), float(seconds)
+                )
+            )
         elif kind == "stats":
             self._stats = IndexStats()
             for value in values:

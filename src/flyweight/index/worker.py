@@ -100,7 +100,7 @@ class Worker:
             self._fail(
                 "BuildError",
                 f"indexing stopped at {current_path(self._current)}: {type(error).__name__}: {error} "
-                "(this is a defect: set FLYWEIGHT_DEBUG=1 for its traceback, name the file in .flyweightignore to go on)",
+                "(a defect: FLYWEIGHT_DEBUG=1 shows its traceback; name the file in .flyweightignore to go on)",
             )
 
     def _fail(self, class_name: str, message: str) -> None:
