@@ -124,10 +124,12 @@ def fill(root: Path, size_bytes: int, roots: Sequence[Path]) -> Tree:
 
 def _add(tree: Tree, path: Path, content: bytes) -> None:
     # The last three folders are kept: paths are part of what ranking looks at.
-    place = Path(
-        f"part{tree.files // _FILES_PER_FOLDER:03d}", *path.parts[-4:-1], f"{tree.files:06d}_{path.name}"
-    )
+    # Without the root: a component "/" would make the target absolute, and the copy would land beside its original.
+    folders = path.relative_to(path.anchor).parts[-4:-1]
+    place = Path(f"part{tree.files // _FILES_PER_FOLDER:03d}", *folders, f"{tree.files:06d}_{path.name}")
     target = tree.root / place
+    if not target.is_relative_to(tree.root):
+        raise ValueError(f"{target} lies outside {tree.root}")
     if not target.exists():
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(content)

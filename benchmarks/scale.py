@@ -19,7 +19,7 @@ from benchmarks.settings import Settings
 
 P50_TARGET_MS = {SMALL: 0.5, LARGE: 1.0}
 PRIVATE_TARGET_MB = 4.0
-# Store, the package it needs, and what to call it.
+# Store, the package it needs, and what to call it.  They search vectors only; ours and semble rank hybrids.
 STORES = (
     ("numpy", "numpy", "numpy float32"),
     ("usearch", "usearch", "usearch int8 HNSW"),
@@ -60,13 +60,13 @@ _COLUMN_KEYS = ("name", "chunks", "p50_ms", "p95_ms", "private_over_bare_mb", "r
 def _add_figures(report: Report, chunks: int, rows: list[dict[str, Any]], query_count: int) -> None:
     ours, *peers = rows
     beside = "; ".join(
-        [f"of it processor {ours['p50_ms_processor']} ms", *(f"{p['name']} {p['p50_ms']} ms" for p in peers)]
+        [f"of it processor {ours['p50_ms_processor']}", *(f"{peer['name']} {peer['p50_ms']}" for peer in peers)]
     )
     how = f"{ours['chunks']:,} chunks, {query_count} distinct queries, {_ROUNDS} rounds, empty cache"
     name = f"query, not cached, p50, {chunks:,} chunks"
     report.figures.append(Figure(name, ours["p50_ms"], "ms", how, P50_TARGET_MS[chunks], peer=beside))
     if chunks == LARGE:
-        beside = "; ".join(f"{peer['name']} {peer['private_over_bare_mb']} MB" for peer in peers)
+        beside = "; ".join(f"{peer['name']} {peer['private_over_bare_mb']:.0f}" for peer in peers)
         how = "private clean + dirty after those queries, over a bare interpreter alive at the same time"
         value = ours["private_over_bare_mb"]
         name = f"resident serving {chunks:,} chunks: private over bare"
@@ -148,9 +148,8 @@ def _measure_store(
         }
         opened.ask("time", **ask)
         timed = opened.ask("time", **ask)
-        label = f"{name} (vectors only)"
         memory = opened.memory()
-        row = _row(label, vectors.count, timed["nanoseconds"], memory, bare.memory(), built["seconds"])
+        row = _row(name, vectors.count, timed["nanoseconds"], memory, bare.memory(), built["seconds"])
         return row, timed["rows"]
 
 

@@ -19,7 +19,7 @@ MAX_SENTENCE_CHARACTERS = 300
 MAX_BODY_LINES = 80
 # One package must not set the tone, nor one sentence that a generator wrote thousands of times.
 MAX_PAIRS_PER_PACKAGE = 5000
-MAX_PAIRS_PER_LANGUAGE_PACKAGE = 20_000
+MAX_PAIRS_PER_LANGUAGE_PACKAGE = 8000
 MAX_SAME_SENTENCE = 2
 
 _HASH_LANGUAGES = {".rb"}

@@ -89,7 +89,9 @@ class LanceDB(FlatLanceDB):
     """IVF_PQ, the index LanceDB's documentation suggests from some ten thousand rows on."""
 
     def build(self, vectors: Rows, directory: Path) -> None:
-        self._create(vectors, directory).create_index(metric="cosine", vector_column_name="vector")
+        from lancedb.index import IvfPq
+
+        self._create(vectors, directory).create_index("vector", config=IvfPq(distance_type="cosine"))
 
 
 class Chroma:

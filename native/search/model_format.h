@@ -8,8 +8,7 @@
 
 namespace flyweight::search::model_format {
 
-static_assert(std::endian::native == std::endian::little,
-              "models are mapped as they are: little-endian only");
+static_assert(std::endian::native == std::endian::little, "models are mapped as they are: little-endian only");
 
 constexpr std::array<char, 8> kMagic = {'F', 'L', 'Y', 'W', 'M', 'O', 'D', '\n'};
 constexpr uint32_t kVersion = 1;

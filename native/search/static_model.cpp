@@ -70,19 +70,16 @@ void add_rows(const int8_t* table, size_t stride, const float* scales, const uin
     size_t done = 0;
 #if defined(__x86_64__)
     if (__builtin_cpu_supports("avx2")) {
-        for (; done + 64 <= dims; done += 64)
-            add_64_avx2(table + done, stride, scales, tokens, count, sum + done);
+        for (; done + 64 <= dims; done += 64) add_64_avx2(table + done, stride, scales, tokens, count, sum + done);
     }
 #endif
     if (done == dims) return;
-    for (size_t i = 0; i < count; ++i)
-        add_row_portable(table + tokens[i] * stride, scales[tokens[i]], done, dims, sum);
+    for (size_t i = 0; i < count; ++i) add_row_portable(table + tokens[i] * stride, scales[tokens[i]], done, dims, sum);
 }
 
 void normalize(float* vector, size_t dims) {
     double squares = 0.0;
-    for (size_t i = 0; i < dims; ++i)
-        squares += static_cast<double>(vector[i]) * static_cast<double>(vector[i]);
+    for (size_t i = 0; i < dims; ++i) squares += static_cast<double>(vector[i]) * static_cast<double>(vector[i]);
     if (squares == 0.0) return;
     const double factor = 1.0 / std::sqrt(squares);
     for (size_t i = 0; i < dims; ++i) vector[i] = static_cast<float>(static_cast<double>(vector[i]) * factor);
@@ -119,20 +116,15 @@ StaticModel::StaticModel(const std::string& path) : file_(path) {
         vocabulary_size_ = header.vocabulary_size;
         bucket_count_ = header.bucket_count;
         longest_piece_ = header.longest_piece;
-        if (header.section_count != format::kSectionCount || dimensions_ == 0 ||
-            dimensions_ > kMaxDimensions || dimensions_ % 64 != 0 || vocabulary_size_ == 0 ||
-            vocabulary_size_ > 0xffff || longest_piece_ == 0 || longest_piece_ > WordPiece::kMaxWordBytes ||
-            !std::has_single_bit(bucket_count_)) {
+        if (header.section_count != format::kSectionCount || dimensions_ == 0 || dimensions_ > kMaxDimensions ||
+            dimensions_ % 64 != 0 || vocabulary_size_ == 0 || vocabulary_size_ > 0xffff || longest_piece_ == 0 ||
+            longest_piece_ > WordPiece::kMaxWordBytes || !std::has_single_bit(bucket_count_)) {
             damaged(path, "the header is out of bounds");
         }
         const uint64_t tokens = vocabulary_size_;
         const std::array<uint64_t, format::kSectionCount> expected = {
-            header.sections[format::kMeta].length,
-            tokens * sizeof(uint32_t),
-            header.sections[format::kWords].length,
-            bucket_count_ * uint64_t{sizeof(Bucket)},
-            tokens * sizeof(float),
-            tokens * dimensions_};
+            header.sections[format::kMeta].length,    tokens * sizeof(uint32_t), header.sections[format::kWords].length,
+            bucket_count_ * uint64_t{sizeof(Bucket)}, tokens * sizeof(float),    tokens * dimensions_};
         uint64_t end = sizeof header;
         for (size_t i = 0; i < format::kSectionCount; ++i) {
             const format::SectionEntry& entry = header.sections[i];
@@ -141,8 +133,7 @@ StaticModel::StaticModel(const std::string& path) : file_(path) {
             }
             end += padded(entry.length);
             if (end > file_.size()) damaged(path, "the table of sections is wrong");
-            if (file_.checksum(entry.offset, padded(entry.length)) != entry.crc)
-                damaged(path, "a checksum is wrong");
+            if (file_.checksum(entry.offset, padded(entry.length)) != entry.crc) damaged(path, "a checksum is wrong");
         }
         if (end != file_.size()) damaged(path, "the table of sections is wrong");
         word_ends_offset_ = header.sections[format::kWordEnds].offset;
@@ -214,8 +205,7 @@ size_t StaticModel::embed_once(std::string_view text, uint32_t dims, float* out)
         return total;
     }
     std::fill_n(out, dims, 0.0F);
-    WordPiece source(text, BucketReader(descriptor_, buckets_offset_, bucket_count_, vocabulary_size_),
-                     longest_piece_);
+    WordPiece source(text, BucketReader(descriptor_, buckets_offset_, bucket_count_, vocabulary_size_), longest_piece_);
     int8_t row[kMaxDimensions];
     uint32_t token = 0;
     size_t total = 0;
@@ -238,8 +228,7 @@ std::vector<uint32_t> StaticModel::tokenize(std::string_view text) const {
 }
 
 std::string_view StaticModel::token(uint32_t number) const {
-    if (number >= vocabulary_size_)
-        throw std::out_of_range("the vocabulary has no token " + std::to_string(number));
+    if (number >= vocabulary_size_) throw std::out_of_range("the vocabulary has no token " + std::to_string(number));
     const auto* ends = reinterpret_cast<const uint32_t*>(section(word_ends_offset_));
     const uint32_t begin = number == 0 ? 0 : ends[number - 1];
     const uint32_t end = ends[number];

@@ -57,8 +57,7 @@ bool is_ascii_separator(uint8_t byte) {
 // Only two-byte sequences can be Latin letters (lead bytes C3..C5) or combining marks (U+0300..U+036F:
 // CC 80..CD AF).
 bool is_combining_mark(const uint8_t* p, const uint8_t* end) {
-    return end - p >= 2 &&
-           ((p[0] == 0xcc && (p[1] & 0xc0) == 0x80) || (p[0] == 0xcd && p[1] >= 0x80 && p[1] <= 0xaf));
+    return end - p >= 2 && ((p[0] == 0xcc && (p[1] & 0xc0) == 0x80) || (p[0] == 0xcd && p[1] >= 0x80 && p[1] <= 0xaf));
 }
 
 Character read_beyond_ascii(const uint8_t* p, const uint8_t* end) {
@@ -143,8 +142,7 @@ bool WordPiece::next_word() {
         p += current.bytes;
         if (previous == Kind::kLower) p = take_lower(p);
         current = read(p, end_);
-        if (current.kind == Kind::kSeparator || (current.kind == Kind::kDigit) != (first == Kind::kDigit))
-            break;
+        if (current.kind == Kind::kSeparator || (current.kind == Kind::kDigit) != (first == Kind::kDigit)) break;
         if (current.kind == Kind::kUpper) {
             if (previous == Kind::kLower || begins_word(p, current, end_)) break;
             capitals = true;

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from flyweight._build import Segment, terms
-from flyweight._search import Searcher, StaticModel
 from source_tree import SourceTree
 
 from flyweight import SearchConfig, SemanticSearchEngine
+from flyweight._build import Segment, terms
+from flyweight._search import Searcher, StaticModel
 from flyweight.embed.static import StaticEmbedder, model_path
 from flyweight.index.build import build
 from flyweight.index.chunk import chunk
@@ -108,11 +108,7 @@ class SpecifiedSegment:
         assert header[0] == b"FLYWSEG\n" and header[1] == 1
         self.dimensions, self.chunk_count, self.file_count, self.term_count, self.total_terms = header[2:7]
         toc_offset, section_count, name_count, toc_crc, header_crc = header[7:]
-        assert (
-            section_count == SECTIONS
-            and header_crc == crc32c(data[:60])
-            and toc_crc == crc32c(data[toc_offset:])
-        )
+        assert section_count == SECTIONS and header_crc == crc32c(data[:60]) and toc_crc == crc32c(data[toc_offset:])
         assert toc_offset % 64 == 0 and len(data) == toc_offset + SECTIONS * 32
         self.sections: dict[int, bytes] = {}
         end = 64
@@ -215,8 +211,7 @@ def rotated(vector: list[float]) -> list[float]:
         half = 1
         while half < len(vector):
             vector = [
-                vector[i ^ half] - vector[i] if i & half else vector[i] + vector[i ^ half]
-                for i in range(len(vector))
+                vector[i ^ half] - vector[i] if i & half else vector[i] + vector[i ^ half] for i in range(len(vector))
             ]
             half *= 2
         vector = [x / math.sqrt(len(vector)) for x in vector]
@@ -257,9 +252,7 @@ def index(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 def _build(tree: SourceTree, index_path: Path, workers: int) -> None:
-    asked = BuildRequest(
-        str(tree.root), str(index_path), batch_size=32, memory_budget=64 << 20, workers=workers
-    )
+    asked = BuildRequest(str(tree.root), str(index_path), batch_size=32, memory_budget=64 << 20, workers=workers)
     build(asked, StaticEmbedder(DIMENSIONS), lambda progress: None)
 
 
@@ -293,9 +286,7 @@ def test_tombstones_name_what_changed_or_went(index: Path, segments: list[Specif
     ]
     expected = [b"common/%d.rs" % number for number in (3, 4, 5, 9)] + [b"net/mixed.py"]
     assert sorted(path for path, _ in dead) == expected
-    assert sum(line.dead_chunks for line in SpecifiedManifest(index).segments) == sum(
-        count for _, count in dead
-    )
+    assert sum(line.dead_chunks for line in SpecifiedManifest(index).segments) == sum(count for _, count in dead)
 
 
 def test_every_name_in_the_directory_is_one_the_specification_lists(index: Path) -> None:
@@ -336,9 +327,7 @@ def test_files_hold_what_the_tree_holds(index: Path, segments: list[SpecifiedSeg
             assert record.content_hash == hashlib.blake2b(data, digest_size=16).digest()
             assert record.mtime_ns == os.stat(os.path.join(root, path)).st_mtime_ns
             if not record.flags:
-                assert (
-                    segment.sections[16][record.text_offset : record.text_offset + record.size_bytes] == data
-                )
+                assert segment.sections[16][record.text_offset : record.text_offset + record.size_bytes] == data
             assert path not in met
             met[path] = record.flags
     assert met[b"picture.dat"] == 1 and met[b"odd \xff name%.py"] == 0
@@ -388,9 +377,7 @@ def test_the_lexicon_holds_the_terms_of_every_chunk(segments: list[SpecifiedSegm
             for number, frequency in postings:
                 found[number][term.decode(errors="replace")] += frequency
         for number in range(segment.chunk_count):
-            assert found[number] == _expected_terms(segment, number), segment.path(
-                segment.chunks[number].file
-            )
+            assert found[number] == _expected_terms(segment, number), segment.path(segment.chunks[number].file)
 
 
 def _expected_terms(segment: SpecifiedSegment, number: int) -> Counter[str]:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from index_contents import expected_chunks, served_chunks
 from source_tree import SourceTree
 
 from flyweight import SearchConfig, SemanticSearchEngine
@@ -109,3 +110,29 @@ def test_indexing_while_another_process_does_is_refused_and_harmless(tree: Sourc
             assert engine.search("record"), "readers do not care about the lock"
         assert {name: (index_path / name).read_bytes() for name in before} == before
         assert engine.index(tree.root).added == 5
+
+
+CONTENDER = """
+import sys
+from flyweight import SearchConfig, SemanticSearchEngine
+from flyweight.errors import IndexLockedError
+try:
+    print(SemanticSearchEngine(SearchConfig(index_path=sys.argv[2])).index(sys.argv[1]).files)
+except IndexLockedError as error:
+    print(error)
+"""
+
+
+def test_of_several_writers_at_once_one_writes_and_the_others_are_refused(
+    tree: SourceTree, index_path: Path
+) -> None:
+    tree.grow(150)
+    command = [sys.executable, "-c", CONTENDER, str(tree.root), str(index_path)]
+    contenders = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(4)]
+    outputs = [process.communicate(timeout=60)[0] for process in contenders]
+    assert [process.returncode for process in contenders] == [0] * 4
+    built = outputs.count("150\n")
+    refused = sum("is being written by process" in output for output in outputs)
+    assert built >= 1
+    assert built + refused == 4, outputs
+    assert served_chunks(index_path) == expected_chunks(tree.files)

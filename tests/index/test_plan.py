@@ -103,6 +103,11 @@ def test_an_unreadable_file_is_skipped(tmp_path: Path) -> None:
     assert entries(tmp_path) == {"secret.py": "skipped: unreadable"}
 
 
+def test_a_single_file_is_planned_under_its_name(tmp_path: Path) -> None:
+    (tmp_path / "main.go").write_text("package main\n")
+    assert entries(tmp_path / "main.go") == {"main.go": "go"}
+
+
 def test_a_root_that_is_not_there_is_said_before_anything_is_yielded(tmp_path: Path) -> None:
     with pytest.raises(PathError, match="does not exist"):
         plan(str(tmp_path / "nowhere"))

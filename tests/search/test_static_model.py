@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
-from flyweight._search import StaticModel
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from flyweight._search import StaticModel
 from flyweight.embed.static import model_path
 from flyweight.errors import FlyweightError
 from training.model_file import read_model, write_model

@@ -38,7 +38,8 @@ def plan(root: str, *, max_file_bytes: int = MAX_FILE_BYTES) -> Iterator[Planned
     Raises PathError as `walk` does, before anything is yielded.
     """
     entries = walk(root, max_file_bytes=max_file_bytes)
-    return (entry if isinstance(entry, Skipped) else _judged(root, entry) for entry in entries)
+    directory = root if os.path.isdir(root) else os.path.dirname(root)  # paths begin there
+    return (entry if isinstance(entry, Skipped) else _judged(directory, entry) for entry in entries)
 
 
 def _judged(root: str, file: SourceFile) -> PlannedFile | Skipped:

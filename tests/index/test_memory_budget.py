@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import os
+import random
+from pathlib import Path
+
+import pytest
+from source_tree import SourceTree
+
+from benchmarks.process_memory import PeakSampler
+from flyweight import SearchConfig, SemanticSearchEngine
+
+BUDGET = 64 << 20
+
+
+@pytest.fixture(scope="module")
+def large_tree(tmp_path_factory: pytest.TempPathFactory) -> SourceTree:
+    """Three thousand files in five languages, 10 to 100 kB among them: more vectors and postings than one budget holds."""
+    tree = SourceTree(tmp_path_factory.mktemp("large") / "code", seed=3)
+    draw = random.Random(4)
+    pieces = {extension: [tree.code(extension) for _ in range(300)] for extension in ("py", "rs", "go", "js", "md")}
+    for number in range(3000):
+        extension = draw.choice(list(pieces))
+        count = draw.randrange(60, 300) if number % 40 == 0 else draw.randrange(1, 12)
+        text = "\n".join(draw.choices(pieces[extension], k=count))
+        # Names that occur once make a lexicon that grows with the tree, as real ones do.
+        names = "\n".join(f"{'#' if extension in ('py', 'md') else '//'} unique_{number}_{n}" for n in range(count))
+        tree.write(f"package{number % 50}/module{number}.{extension}", f"{text}\n{names}\n")
+    return tree
+
+
+@pytest.mark.parametrize("budget_mib", [64, 96])
+def test_all_builder_processes_together_stay_within_the_budget(
+    large_tree: SourceTree, memory_path: Path, budget_mib: int
+) -> None:
+    config = SearchConfig(index_path=memory_path / "index", memory_budget=budget_mib << 20)
+    with SemanticSearchEngine(config) as engine, PeakSampler(os.getpid(), include_root=False, interval_s=0.01) as sampler:
+        stats = engine.index(large_tree.root)
+    assert stats.files == len(large_tree.files)
+    assert sampler.samples > 20
+    assert sampler.most_processes >= 2
+    assert sampler.peak.private_bytes <= budget_mib << 20, f"{sampler.peak.private_bytes / 2**20:.1f} MiB"
