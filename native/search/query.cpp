@@ -35,8 +35,7 @@ std::vector<Hit> QueryPipeline::run(const IndexView& view, const StaticModel* mo
     std::vector<float> embedded = request.vector;
     if (embedded.empty() && model != nullptr) {
         embedded.resize(view.segments.front().segment->dimensions());
-        model->embed(text, static_cast<uint32_t>(embedded.size()), embedded.data());
-        model->release();
+        model->embed_once(text, static_cast<uint32_t>(embedded.size()), embedded.data());
     }
     filter_.begin(view, request.filter);
     const Priors priors = words.priors();

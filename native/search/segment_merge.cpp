@@ -55,7 +55,7 @@ struct Source {
 class Merge {
   public:
     Merge(const std::vector<MergeInput>& inputs, const std::string& path)
-        : directory_(path.substr(0, path.rfind('/'))), output_(path) {
+        : directory_(path.substr(0, path.rfind('/'))), output_(path, SegmentOutput::kLargeBuffer) {
         uint32_t files = 0;
         uint32_t chunks = 0;
         for (const MergeInput& input : inputs) {

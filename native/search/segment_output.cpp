@@ -17,9 +17,6 @@ namespace flyweight::search {
 
 namespace {
 
-// Whole aligned pieces of this size end up in huge folios of the page cache, and mapping those costs a hundredth of
-// mapping single pages: a scan of 200,000 chunks takes 0.5 ms instead of 2 ms (Linux 6.18, ext4).
-constexpr size_t kOutputBufferBytes = 2 * 1024 * 1024;
 constexpr size_t kSpillBufferBytes = 512 * 1024;
 
 bool write_all(int fd, const uint8_t* bytes, size_t length) {
@@ -75,10 +72,10 @@ size_t Spill::read_spilled(uint64_t offset, uint8_t* out, size_t length) const {
     return static_cast<size_t>(got);
 }
 
-SegmentOutput::SegmentOutput(const std::string& path) : path_(path) {
+SegmentOutput::SegmentOutput(const std::string& path, size_t buffer_bytes) : path_(path), buffer_bytes_(buffer_bytes) {
     fd_ = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
     if (fd_ < 0) fail("create");
-    buffer_.reserve(kOutputBufferBytes);
+    buffer_.reserve(buffer_bytes_);
     const format::Header placeholder{};
     put(&placeholder, sizeof placeholder);
 }
@@ -100,9 +97,9 @@ void SegmentOutput::put(const void* bytes, size_t length) {
     const auto* begin = static_cast<const uint8_t*>(bytes);
     position_ += length;
     while (length > 0) {
-        const size_t piece = std::min(length, kOutputBufferBytes - buffer_.size());
+        const size_t piece = std::min(length, buffer_bytes_ - buffer_.size());
         buffer_.insert(buffer_.end(), begin, begin + piece);
-        if (buffer_.size() == kOutputBufferBytes) flush();
+        if (buffer_.size() == buffer_bytes_) flush();
         begin += piece;
         length -= piece;
     }

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 MAX_CACHE_ENTRIES = 10_000
 MAX_LIMIT = 10_000
+MAX_WORKERS = 256
 DEFAULT_MEMORY_BUDGET = 64 * 1024 * 1024
 MIN_MEMORY_BUDGET = 48 * 1024 * 1024
 MODEL_DIMENSIONS = (256, 128, 64)
@@ -102,6 +103,11 @@ def checked_limit(limit: int | None, default: int) -> int:
     return default if limit is None else _integer("limit", limit, 1, MAX_LIMIT)
 
 
+def checked_workers(workers: int) -> int:
+    """The number of builder processes; 0 stands for one per core. ConfigError when it is not from 0 to 256."""
+    return _integer("workers", workers, 0, MAX_WORKERS)
+
+
 def _integer(name: str, value: int, low: int, high: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
         raise ConfigError(f"{name} must be a whole number from {low} to {high}, not {value!r}")
@@ -115,7 +121,10 @@ def _number(name: str, value: float) -> float:
 
 
 def _strings(name: str, value: str | Iterable[str]) -> list[str]:
-    values = [value] if isinstance(value, str) else list(value)
+    try:
+        values = [value] if isinstance(value, str) else list(value)
+    except TypeError:
+        raise ConfigError(f"{name} must be text or a list of texts, not {value!r}") from None
     for item in values:
         if not isinstance(item, str):
             raise ConfigError(f"{name} must be text or a list of texts, not {item!r}")
@@ -134,5 +143,5 @@ def _language(name: str) -> str:
 
     known = canonical(name)
     if known is None:
-        raise ConfigError(f"unknown language {name!r}: 'flyweight status --languages' lists those of this index")
+        raise ConfigError(f"unknown language {name!r}: 'flyweight status' lists those of an index")
     return known

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from flyweight._search import Searcher
-from flyweight.config import SearchConfig, SearchFilters, checked_limit
+from flyweight.config import SearchConfig, SearchFilters, checked_limit, checked_workers
 from flyweight.embed.static import model_path
 from flyweight.errors import (
     ConfigError,
@@ -13,6 +13,7 @@ from flyweight.errors import (
     IndexCorruptError,
     IndexMismatchError,
     IndexMissingError,
+    PathError,
 )
 from flyweight.index.manifest import Manifest, manifest_path, read_manifest
 
@@ -25,6 +26,15 @@ if TYPE_CHECKING:
     from flyweight.index.stats import IndexProgress, IndexStats
 
 _NO_FILTERS = SearchFilters()
+
+
+def _absolute(path: str | os.PathLike[str]) -> str:
+    name = os.fspath(path)
+    if not isinstance(name, str) or not name or "\0" in name:
+        raise PathError(f"the path to index must be that of a directory or file, not {path!r}")
+    return os.path.abspath(name)
+
+
 # A reader may have read a manifest whose segments a writer has just replaced; the next one is there at once.
 _LOAD_ATTEMPTS = 5
 
@@ -43,6 +53,8 @@ class SemanticSearchEngine:
 
     def __init__(self, config: SearchConfig | None = None) -> None:
         self.config = SearchConfig() if config is None else config
+        if not isinstance(self.config, SearchConfig):
+            raise ConfigError(f"an engine is made from a SearchConfig, not {config!r}: SearchConfig(index_path=...)")
         # Absolute from the start: the process may change its directory.
         self._index_path = os.path.abspath(self.config.index_path)
         self._manifest_path = manifest_path(self._index_path)
@@ -70,13 +82,13 @@ class SemanticSearchEngine:
 
         self._check_open()
         stats = run_builder(
-            root=os.path.abspath(os.fspath(path)),
+            root=_absolute(path),
             index_path=self._index_path,
             dimensions=self.config.max_embedding_dim,
             batch_size=self.config.batch_size,
             memory_budget=self.config.memory_budget,
             rebuild=rebuild,
-            workers=workers,
+            workers=checked_workers(workers),
             progress=progress,
         )
         return stats
@@ -139,6 +151,8 @@ class SemanticSearchEngine:
             raise ConfigError(f"a query is text, not {type(query).__name__}")
         config = self.config
         chosen = _NO_FILTERS if filters is None else filters
+        if not isinstance(chosen, SearchFilters):
+            raise ConfigError(f"filters are a SearchFilters, not {filters!r}: SearchFilters(language=..., paths=[...])")
         count = checked_limit(limit, config.max_results)
         searcher = self._refresh()
         min_score = config.min_score if chosen.min_score is None else chosen.min_score

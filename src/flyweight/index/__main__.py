@@ -20,8 +20,15 @@ from flyweight.index.stats import IndexProgress
 def main(arguments: list[str]) -> int:
     settings = dict(argument.split("=", 1) for argument in arguments)
     stop: list[int] = []
+
+
+    def interrupted(number: int, frame: object) -> None:
+        stop.append(number)
+        if len(stop) > 1:  # asked twice: at once, with what is committed; the workers end with their channels
+            os._exit(128 + number)
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda number, frame: stop.append(number))
+        signal.signal(number, interrupted)
     request = BuildRequest(
         settings["root"],
         settings["index_path"],
@@ -64,7 +71,10 @@ _NUMBERS = ("files", "total_files", "chunks", "bytes", "total_bytes", "seconds")
 
 def _say(*fields: object) -> None:
     line = "\t".join(escape(str(field)) for field in fields) + "\n"
-    os.write(1, line.encode("utf-8", "surrogateescape"))
+    try:
+        os.write(1, line.encode("utf-8", "surrogateescape"))
+    except BrokenPipeError:
+        os.kill(os.getpid(), signal.SIGTERM)  # who asked is gone: commit what there is and end
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 _BATCH_FILES = 24
 _BATCH_BYTES = 192 * 1024
 _REPORT_EVERY_S = 0.1
-_PUBLISH_EVERY_S = 2.0  # what a kill may cost; each time costs two syncs
+_PUBLISH_EVERY_S = 2.0  # at most this often: each time costs two syncs
 
 
 def build(
@@ -203,7 +203,8 @@ class _Build:
             _, name, size_bytes, files, chunks, replaced = message
             catalogue.add(SegmentEntry(name, size_bytes, files, chunks), replaced)
             self._changed = True
-            if time.monotonic() - self._published >= _PUBLISH_EVERY_S:
+            # A rebuild shows nothing until it is whole: the old index serves on.
+            if not self._request.rebuild and time.monotonic() - self._published >= _PUBLISH_EVERY_S:
                 self._publish(catalogue, complete=False)
 
     def _count(self, catalogue: Catalogue, path: str, outcome: str, chunks: int, size_bytes: int) -> None:

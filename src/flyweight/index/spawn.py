@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 
 from flyweight import errors
@@ -14,6 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+_SIGINT = 2  # `signal` would bring `enum` with it, 0.8 MB
 # glibc keeps freed memory for reuse by default, up to 64 MB an arena; the builder's budget is for what it holds.
 _MALLOC_SETTINGS = {
     "MALLOC_ARENA_MAX": "1",
@@ -124,7 +124,7 @@ class _Follower:
 
 def _signal(pid: int) -> None:
     try:
-        os.kill(pid, signal.SIGINT)
+        os.kill(pid, _SIGINT)
     except ProcessLookupError:
         pass
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _BATCHES_IN_FLIGHT = 2  # one being worked on, one waiting: a worker never idles for the coordinator
 _PATH_BYTES = 4096
+_POLL_MS = 200  # how soon an interrupt is noticed
 
 
 class _Member:
@@ -52,6 +53,7 @@ class Team:
         self._run_name = run_name
         self._lock = lock
         self._started = 0
+        self._left: list[list[Any]] = []  # handed back by workers that were spent
         self._poll = select.poll()
         self._members: dict[int, _Member] = {}
         for _ in range(request.worker_count()):
@@ -61,25 +63,23 @@ class Team:
         """Keeps the workers busy with batches and yields what they say, until all is done or `stopped()`."""
         exhausted = False
         while True:
-            exhausted = exhausted or stopped()
+            exhausted = (exhausted and not self._left) or stopped()
             for member in list(self._members.values()):
                 if member.spent and not member.in_flight:
                     yield from self._flush(member)
                     self._dismiss(member)
                     member = self._start()
                 while not exhausted and not member.spent and member.in_flight < _BATCHES_IN_FLIGHT:
-                    batch = next(batches, None)
+                    batch = self._left.pop() if self._left else next(batches, None)
                     if batch is None:
                         exhausted = True
                         break
                     self._send(member, "files", batch)
                     member.in_flight += 1
-            if exhausted and not any(member.in_flight for member in self._members.values()):
+            if exhausted and (stopped() or not self._left) and not any(member.in_flight for member in self._members.values()):
                 return
-            for fd, _ in self._poll.poll():
-                message = self._receive(self._members[fd])
-                if message[0] != "spent":
-                    yield message
+            for fd, _ in self._poll.poll(_POLL_MS):
+                yield self._receive(self._members[fd])
 
     def flush(self) -> Iterator[tuple[Any, ...]]:
         """Has every worker write what it holds."""
@@ -146,9 +146,10 @@ class Team:
         if message[0] == "failed":
             raise _rebuilt_error(message[1], message[2])
         if message[0] == "done":
+            _, _, left, member.spent = message
             member.in_flight -= 1
-        elif message[0] == "spent":
-            member.spent = True
+            if left:
+                self._left.append(left)
         return message
 
     def _send(self, member: _Member, *message: Any) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import stat
 import time
 import traceback
 
@@ -37,8 +38,11 @@ NO_HASH = bytes(16)
 # A file modified this recently may be modified again without its time stamp moving (a kernel tick is 4 to 10 ms):
 # its time is not trusted, and the next run compares its content.
 _RACY_NS = 50_000_000
-_CHECK_MEMORY_EVERY_BYTES = 512 * 1024
-_SPENT_SHARE = 0.75  # a worker that has flushed and still holds this much of its share will only flush more often
+_CHECK_MEMORY_EVERY_BYTES = 256 * 1024
+# What is left of a share is for the largest parse (11 MB of a default share of 26).
+_USABLE_SHARE = 0.72
+# A worker that has flushed and still holds this much of its limit will only flush more and more often: it ends.
+_SPENT_SHARE = 0.75
 
 
 def current_path(shared: mmap.mmap) -> str:
@@ -77,6 +81,7 @@ class Worker:
         self._unchecked_bytes = 0
         self._current = current
         self._spent = False
+        self._languages: set[str] = set()
 
     def run(self) -> None:
         """Serves messages: ("files", [(path, size, mtime_ns, known hash), ...]) and ("flush",)."""
@@ -86,10 +91,11 @@ class Worker:
                     self._flush()
                     self._channel.send("flushed")
                     continue
-                spent = self._spent
-                self._channel.send("done", [self._take(*file) for file in message[1]])
-                if self._spent and not spent:
-                    self._channel.send("spent")  # no more, please: only an exit gives everything back
+                taken = []
+                while message[1] and not self._spent:
+                    taken.append(self._take(*message[1].pop(0)))
+                # What is left goes back to the coordinator: only an exit gives all memory back.
+                self._channel.send("done", taken, message[1], self._spent)
         except FlyweightError as error:
             self._fail(type(error).__name__, str(error))
         except BrokenPipeError:
@@ -129,6 +135,9 @@ class Worker:
             return path, reason, 0, len(text)
         language = detect(path, text[:HEAD_BYTES])
         chunks = chunk(text, language)
+        if language not in self._languages:
+            self._languages.add(language)
+            self._unchecked_bytes = _CHECK_MEMORY_EVERY_BYTES  # a grammar may have been loaded: megabytes at once
         try:
             builder.add_file(path, language, digest, mtime_ns, text, chunks, self._embed(path, text, chunks))
         except MemoryError:
@@ -149,6 +158,8 @@ class Worker:
         fd = os.open(os.path.join(self._root, os.fsencode(path)), flags)
         try:
             before = os.fstat(fd)
+            if not stat.S_ISREG(before.st_mode):
+                raise OSError("no longer a regular file")
             pieces = []
             while piece := os.read(fd, 1 << 20):
                 pieces.append(piece)
@@ -191,13 +202,14 @@ class Worker:
         if self._unchecked_bytes < _CHECK_MEMORY_EVERY_BYTES:
             return
         self._unchecked_bytes = 0
-        if private_bytes() <= self._memory_share:
+        limit = self._memory_share * _USABLE_SHARE
+        if private_bytes() <= limit:
             return
         return_free_memory()
-        if private_bytes() <= self._memory_share:
+        if private_bytes() <= limit:
             return
         self._flush()
-        self._spent = private_bytes() > self._memory_share * _SPENT_SHARE
+        self._spent = private_bytes() > limit * _SPENT_SHARE
 
     def _flush(self) -> None:
         builder, self._builder = self._builder, None
