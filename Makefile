@@ -29,9 +29,10 @@ $(VENV)/.installed: $(VENV)/.created $(SOURCES)
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pip install --quiet --no-build-isolation .
 	touch $@
 
-$(VENV)/.tested: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --no-build-isolation ".[test]"
-	touch $@
+$(VENV)/.tested: $(VENV)/.created $(SOURCES)
+	@echo "building flyweight and installing what its tests need"
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pip install --quiet --no-build-isolation ".[test]"
+	touch $(VENV)/.installed $@
 
 demo: build
 	$(BIN)/python examples/demo.py $(CODE)

@@ -80,7 +80,9 @@ def shared_tree() -> Iterator[SourceTree]:
     tree.write("net/backoff.py", "def wait_with_backoff(attempt):\n    return min(60, 2 ** attempt)\n")
     tree.write("net/backoff.rs", "pub fn wait_with_backoff(attempt: u32) -> u64 {\n    2u64.pow(attempt)\n}\n")
     tree.write("web/backoff.ts", "export function waitWithBackoff(attempt: number) {\n  return 2 ** attempt;\n}\n")
-    tree.write("db/pool.go", "package db\n\n// Acquire hands out a database connection.\nfunc Acquire() int { return 1 }\n")
+    tree.write(
+        "db/pool.go", "package db\n\n// Acquire hands out a database connection.\nfunc Acquire() int { return 1 }\n"
+    )
     yield tree
     shutil.rmtree(directory)
 

@@ -67,10 +67,19 @@ def test_no_limit_is_the_default() -> None:
 @pytest.mark.parametrize(
     ("given", "filed"),
     [
-        ("python", ["python"]), ("Python", ["python"]), ("py", ["python"]), (" C++ ", ["cpp"]), ("C#", ["csharp"]), ("ts", ["typescript"]),
-        (["c", "cpp"], ["c", "cpp"]), (("js", "tsx"), ["javascript", "tsx"]), ([], []), (None, []), ("golang", ["go"]),
+        ("python", ["python"]),
+        ("Python", ["python"]),
+        ("py", ["python"]),
+        (" C++ ", ["cpp"]),
+        ("C#", ["csharp"]),
+        ("ts", ["typescript"]),
+        (["c", "cpp"], ["c", "cpp"]),
+        (("js", "tsx"), ["javascript", "tsx"]),
+        ([], []),
+        (None, []),
+        ("golang", ["go"]),
     ],
-)  # fmt: skip
+)
 def test_languages_are_understood_by_name_and_alias(given: object, filed: list[str]) -> None:
     assert SearchFilters(language=given).languages == filed  # type: ignore[arg-type]
 

@@ -259,7 +259,9 @@ def test_a_long_question_is_answered_by_its_beginning(engine: SemanticSearchEngi
     assert engine.search("wait_with_backoff " * 100)[0].path.startswith("net/backoff")
 
 
-@pytest.mark.parametrize("query", ["rec\0ord", "record \ud800", "\udcff record", "record\0\0 writer", "r\u0301ecord", "\U0010ffff"])
+@pytest.mark.parametrize(
+    "query", ["rec\0ord", "record \ud800", "\udcff record", "record\0\0 writer", "r\u0301ecord", "\U0010ffff"]
+)
 def test_odd_characters_in_a_question_do_no_harm(engine: SemanticSearchEngine, query: str) -> None:
     assert isinstance(engine.search(query, limit=5), list)
 

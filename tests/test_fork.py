@@ -12,7 +12,7 @@ from flyweight import SearchConfig, SemanticSearchEngine
 from flyweight.errors import FlyweightError
 
 engine = SemanticSearchEngine(SearchConfig(index_path=sys.argv[1], cache_size=8))
-QUERIES = [f"{word} of the record" for word in ("cache", "ledger", "journal", "token", "packet", "writer", "zone", "node")]
+QUERIES = [f"{word} of the record" for word in "cache ledger journal token packet writer zone node".split()]
 
 def answers(limit=10):
     return [[hit.as_dict() for hit in engine.search(query, limit)] for query in QUERIES]
@@ -65,7 +65,7 @@ print("done")
 
 
 def test_a_fork_amid_the_queries_of_other_threads_leaves_the_child_whole(shared_index: str) -> None:
-    """Sixty forks while four threads search, with the cache in use and without: whatever they hold is held for good in the child."""
+    """Sixty forks while four threads search: a lock that one of them holds then is held for good in the child."""
     script = """
 expected = answers()
 stop = threading.Event()

@@ -13,10 +13,34 @@ from source_tree import SourceTree
 from benchmarks.line_process import LineProcess
 
 HEAVY = {
-    "typing", "dataclasses", "json", "re", "threading", "collections", "enum", "pathlib", "subprocess", "numpy", "click", "rich",
-    "tree_sitter", "tree_sitter_language_pack", "pathspec", "argparse", "logging", "inspect", "functools", "contextlib",
-    "tempfile", "hashlib", "ctypes", "mmap", "flyweight._build", "flyweight.index.build", "flyweight.index.walk",
-}  # fmt: skip
+    "typing",
+    "dataclasses",
+    "json",
+    "re",
+    "threading",
+    "collections",
+    "enum",
+    "pathlib",
+    "subprocess",
+    "numpy",
+    "click",
+    "rich",
+    "tree_sitter",
+    "tree_sitter_language_pack",
+    "pathspec",
+    "argparse",
+    "logging",
+    "inspect",
+    "functools",
+    "contextlib",
+    "tempfile",
+    "hashlib",
+    "ctypes",
+    "mmap",
+    "flyweight._build",
+    "flyweight.index.build",
+    "flyweight.index.walk",
+}
 LIGHT = {"__future__", "atexit"}
 PRIVATE_OVER_BARE_BYTES = 3_000_000
 

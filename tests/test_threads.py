@@ -27,7 +27,7 @@ def many_switches() -> Iterator[None]:
 
 
 def in_threads(work: Callable[[int], object]) -> list[object]:
-    """Runs work(0) to work(7) in a thread each, started together; returns what they returned, raises what they raised."""
+    """Runs work(0) to work(7) in threads started together; returns what they returned, raises what one raised."""
     results: list[object] = [None] * THREADS
     errors: list[BaseException] = []
     barrier = threading.Barrier(THREADS)

@@ -170,8 +170,8 @@ class SemanticSearchEngine:
             config = self.config
             made = Searcher(os.fsencode(model_path()), config.cache_size, config.max_results, config.cache_ttl)
             # Threads that get here together must end up with the same one: setdefault is one step under the GIL.
-            self._searchers.setdefault("current", made)
-            self._searcher = self._searchers["current"]
+            self._searcher = self._searchers.setdefault("current", made)
+            return self._searcher
         return self._searcher
 
     def _refresh(self) -> Searcher:

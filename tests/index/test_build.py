@@ -21,7 +21,9 @@ from flyweight.index.request import BuildRequest
 BuildIndex = Callable[..., IndexStats]
 
 
-def request_for(tree: SourceTree, index_path: Path, *, worker_share: int | None = None, workers: int = 2) -> BuildRequest:
+def request_for(
+    tree: SourceTree, index_path: Path, *, worker_share: int | None = None, workers: int = 2
+) -> BuildRequest:
     """With a share, each worker writes a segment whenever it has collected a quarter of that."""
     budget = 64 << 20
     if worker_share is not None:
@@ -154,9 +156,7 @@ def test_an_index_of_another_tree_is_not_overwritten(
     assert set(live_files(index_path)) == set(other.files)
 
 
-def test_an_index_of_other_dimensions_is_not_mixed(
-    tree: SourceTree, index_path: Path, build_index: BuildIndex
-) -> None:
+def test_an_index_of_other_dimensions_is_not_mixed(tree: SourceTree, index_path: Path, build_index: BuildIndex) -> None:
     tree.grow(5)
     build_index(tree, dimensions=64)
     with pytest.raises(IndexMismatchError, match=r"64 dimensions.*128.*--rebuild"):
@@ -165,9 +165,7 @@ def test_an_index_of_other_dimensions_is_not_mixed(
     assert read_manifest(str(index_path)).dimensions == 128
 
 
-def test_a_rebuild_leaves_nothing_of_the_old_index(
-    tree: SourceTree, index_path: Path, build_index: BuildIndex
-) -> None:
+def test_a_rebuild_leaves_nothing_of_the_old_index(tree: SourceTree, index_path: Path, build_index: BuildIndex) -> None:
     tree.grow(20)
     build_index(tree)
     before = read_manifest(str(index_path))
@@ -205,19 +203,19 @@ def test_the_files_of_a_damaged_segment_are_indexed_again(
 
 
 def test_a_stopped_build_is_usable_and_the_next_goes_on_from_it(tree: SourceTree, index_path: Path) -> None:
-    tree.grow(200)
+    tree.grow(400)
     asked = itertools.count()
     stats = build(
-        request_for(tree, index_path), StaticEmbedder(64), lambda progress: None, lambda: next(asked) > 203
-    )  # asked once a file while scanning, then once a batch
+        request_for(tree, index_path), StaticEmbedder(64), lambda progress: None, lambda: next(asked) > 400
+    )  # asked once a file while scanning, then before each round of batches
     assert stats.interrupted
     assert not read_manifest(str(index_path)).complete
     partial = served_chunks(index_path)
     assert partial <= expected_chunks(tree.files)
-    assert 0 < stats.files < 200
+    assert 0 < stats.files < 400
     assert stats.chunks == partial.total()
     rest = build(request_for(tree, index_path), StaticEmbedder(64), lambda progress: None)
-    assert (rest.unchanged, rest.added, rest.interrupted) == (stats.files, 200 - stats.files, False)
+    assert (rest.unchanged, rest.added, rest.interrupted) == (stats.files, 400 - stats.files, False)
     assert served_chunks(index_path) == expected_chunks(tree.files)
     assert read_manifest(str(index_path)).complete
 

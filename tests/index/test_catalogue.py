@@ -27,11 +27,19 @@ def files(*names: str, text: str = "some text") -> list[MadeFile]:
 
 
 def test_a_file_is_found_with_all_that_is_known_of_it(tmp_path: Path) -> None:
-    entry = made(tmp_path / "a.segment", [MadeFile("src/é\udcff.py", ["one", "two"]), MadeFile("b", ["x"], skipped="binary")])
+    entry = made(
+        tmp_path / "a.segment", [MadeFile("src/é\udcff.py", ["one", "two"]), MadeFile("b", ["x"], skipped="binary")]
+    )
     catalogue = Catalogue(str(tmp_path), [entry])
     known = catalogue.find("src/é\udcff.py")
     assert known is not None
-    assert (known.name, known.skipped, known.chunk_count, known.size_bytes, known.mtime_ns) == ("python", False, 2, 7, 7)
+    assert (known.name, known.skipped, known.chunk_count, known.size_bytes, known.mtime_ns) == (
+        "python",
+        False,
+        2,
+        7,
+        7,
+    )
     assert known.content_hash == blake2b(b"one\ntwo", digest_size=16).digest()
     skipped = catalogue.find("b")
     assert skipped is not None
@@ -51,7 +59,10 @@ def test_the_living_version_of_a_file_is_the_one_found(tmp_path: Path) -> None:
 
 
 def test_replaced_files_die_and_their_chunks_are_counted(tmp_path: Path) -> None:
-    old = made(tmp_path / "old.segment", [MadeFile("a.py", ["1", "2", "3"]), MadeFile("b.py", ["1"]), MadeFile("c.py", ["1", "2"])])
+    old = made(
+        tmp_path / "old.segment",
+        [MadeFile("a.py", ["1", "2", "3"]), MadeFile("b.py", ["1"]), MadeFile("c.py", ["1", "2"])],
+    )
     catalogue = Catalogue(str(tmp_path), [old])
     catalogue.add(made(tmp_path / "new.segment", files("a.py", "c.py")), ["a.py", "c.py", "unknown.py"])
     first, second = catalogue.entries()
@@ -60,7 +71,10 @@ def test_replaced_files_die_and_their_chunks_are_counted(tmp_path: Path) -> None
 
 
 def test_files_that_the_walk_did_not_meet_are_buried(tmp_path: Path) -> None:
-    entry = made(tmp_path / "a.segment", [*files(*(f"{number}.py" for number in range(10))), MadeFile("x", ["x"], skipped="binary")])
+    entry = made(
+        tmp_path / "a.segment",
+        [*files(*(f"{number}.py" for number in range(10))), MadeFile("x", ["x"], skipped="binary")],
+    )
     catalogue = Catalogue(str(tmp_path), [entry])
     for number in (0, 1, 5, 9):
         known = catalogue.find(f"{number}.py")
@@ -101,7 +115,9 @@ def test_dead_files_are_written_and_read_back_as_the_same_set(
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir()
     draw = random.Random(seed)
-    entry = made(directory / "a.segment", [MadeFile(f"{number:03}", ["x"] * draw.randrange(3)) for number in range(count)])
+    entry = made(
+        directory / "a.segment", [MadeFile(f"{number:03}", ["x"] * draw.randrange(3)) for number in range(count)]
+    )
     dead: set[int] = set()
     for share in (first, second):  # the second time on top of what the manifest said after the first
         catalogue = Catalogue(str(directory), [entry])

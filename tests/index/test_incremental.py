@@ -63,9 +63,7 @@ def test_a_change_that_keeps_size_but_not_time_is_noticed(
     assert served_chunks(index_path) == expected_chunks(indexed.files)
 
 
-def test_deleted_files_are_no_longer_served(
-    indexed: SourceTree, index_path: Path, build_index: BuildIndex
-) -> None:
+def test_deleted_files_are_no_longer_served(indexed: SourceTree, index_path: Path, build_index: BuildIndex) -> None:
     for path in sorted(indexed.files)[:3]:
         indexed.remove(path)
     assert build_index(indexed).removed == 3
@@ -132,9 +130,7 @@ def test_files_may_turn_binary_and_back(indexed: SourceTree, index_path: Path, b
     assert served_chunks(index_path) == expected_chunks(indexed.files)
 
 
-def test_files_that_become_ignored_are_removed(
-    indexed: SourceTree, index_path: Path, build_index: BuildIndex
-) -> None:
+def test_files_that_become_ignored_are_removed(indexed: SourceTree, index_path: Path, build_index: BuildIndex) -> None:
     indexed.write(".flyweightignore", "*.rs\n")
     stats = build_index(indexed)
     gone = [path for path in indexed.files if path.endswith(".rs")]

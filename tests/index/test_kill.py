@@ -142,18 +142,17 @@ def test_a_builder_killed_at_any_moment_leaves_a_valid_index(
     draw = random.Random(2)
     tree.grow(FILES)
     duration = 0.1
-    killed = tries = 0
-    for step, share in moments(100 * KILLS, seed=1):
-        tries += 1
+    killed = 0
+    for tries, (step, share) in enumerate(moments(100 * KILLS, seed=1)):
         # One in four is a first build, one in eight a rebuild; the others find an index and a changed tree.
-        first = tries % 4 == 0
+        first = tries % 4 == 3
         if first:
             shutil.rmtree(index_path, ignore_errors=True)
         tree.change(draw.randrange(1, 25))
         was_there = (index_path / MANIFEST_NAME).exists()
         started = time.monotonic()
         # Most of what matters happens within the first few calls of a step, some of it a thousand calls on.
-        pid = builds.start(rebuild=tries % 8 == 1, step=step, call=int(10 ** (3 * share)))
+        pid = builds.start(rebuild=tries % 8 == 0, step=step, call=int(10 ** (3 * share)))
         if step is None:
             time.sleep(share * duration * 1.1)
             os.killpg(pid, signal.SIGKILL)

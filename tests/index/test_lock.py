@@ -123,9 +123,7 @@ except IndexLockedError as error:
 """
 
 
-def test_of_several_writers_at_once_one_writes_and_the_others_are_refused(
-    tree: SourceTree, index_path: Path
-) -> None:
+def test_of_several_writers_at_once_one_writes_and_the_others_are_refused(tree: SourceTree, index_path: Path) -> None:
     tree.grow(150)
     command = [sys.executable, "-c", CONTENDER, str(tree.root), str(index_path)]
     contenders = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(4)]

@@ -20,9 +20,14 @@ _roots = st.one_of(
 _counts = st.integers(0, 2**40)
 _dead = st.lists(st.integers(0, 10**6), max_size=5).map(lambda numbers: ",".join(map(str, sorted(numbers))))
 _entries = st.builds(
-    SegmentEntry, st.from_regex(r"[0-9a-f]{1,20}-[0-9a-f]+-(1|merged)\.segment", fullmatch=True), _counts, _counts, _counts,
-    _dead, _counts,
-)  # fmt: skip
+    SegmentEntry,
+    st.from_regex(r"[0-9a-f]{1,20}-[0-9a-f]+-(1|merged)\.segment", fullmatch=True),
+    _counts,
+    _counts,
+    _counts,
+    _dead,
+    _counts,
+)
 _manifests = st.builds(
     Manifest,
     generation=_counts,
@@ -41,9 +46,7 @@ def fields(manifest: Manifest) -> tuple[object, ...]:
 
 def example() -> Manifest:
     segments = [SegmentEntry("a-1.segment", 1000, 10, 40, "3-5,7", 9), SegmentEntry("b-2.segment", 2000, 20, 80)]
-    return Manifest(
-        generation=7, root="/home/ä b\n", embedder="m", dimensions=64, complete=True, segments=segments
-    )
+    return Manifest(generation=7, root="/home/ä b\n", embedder="m", dimensions=64, complete=True, segments=segments)
 
 
 @settings(deadline=None)

@@ -15,7 +15,7 @@ BUDGET = 64 << 20
 
 @pytest.fixture(scope="module")
 def large_tree(tmp_path_factory: pytest.TempPathFactory) -> SourceTree:
-    """Three thousand files in five languages, 10 to 100 kB among them: more vectors and postings than one budget holds."""
+    """Three thousand files in five languages, some of 100 kB: more vectors and postings than a worker may hold."""
     tree = SourceTree(tmp_path_factory.mktemp("large") / "code", seed=3)
     draw = random.Random(4)
     pieces = {extension: [tree.code(extension) for _ in range(300)] for extension in ("py", "rs", "go", "js", "md")}
@@ -34,7 +34,10 @@ def test_all_builder_processes_together_stay_within_the_budget(
     large_tree: SourceTree, memory_path: Path, budget_mib: int
 ) -> None:
     config = SearchConfig(index_path=memory_path / "index", memory_budget=budget_mib << 20)
-    with SemanticSearchEngine(config) as engine, PeakSampler(os.getpid(), include_root=False, interval_s=0.01) as sampler:
+    with (
+        SemanticSearchEngine(config) as engine,
+        PeakSampler(os.getpid(), include_root=False, interval_s=0.01) as sampler,
+    ):
         stats = engine.index(large_tree.root)
     assert stats.files == len(large_tree.files)
     assert sampler.samples > 20

@@ -34,9 +34,6 @@ SYMBOLS = {
         Downloader.init, method Downloader.deinit, method Downloader.start, extension Downloader, method
         Downloader.subscript, method Downloader.cancel, function describe, type Handler
     """,
-    "Feed.pm": """
-        function new, function fetch, function parse
-    """,
     "Ledger.java": """
         class Ledger, record Ledger.Entry, method Ledger.Entry.Entry, enum Ledger.Side, method
         Ledger.Side.opposite, method Ledger.Ledger, method Ledger.Ledger, method Ledger.book, method

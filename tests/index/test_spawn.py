@@ -209,8 +209,11 @@ def test_the_number_of_workers_can_be_set(tree: SourceTree, index_path: Path, wo
     assert engine_for(index_path).index(tree.root, workers=workers).files == 20
 
 
-@pytest.mark.parametrize("workers", [-1, 1.5, "two"])
-def test_a_senseless_number_of_workers_is_refused(tree: SourceTree, index_path: Path, workers: object) -> None:
+@pytest.mark.parametrize("workers", [-1, 1.5, "two", 10**9, True, None])
+def test_a_senseless_number_of_workers_is_refused(
+    tree: SourceTree, index_path: Path, workers: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
     tree.grow(2)
+    monkeypatch.setattr(os, "posix_spawn", lambda *arguments, **settings: pytest.fail("a builder was started"))
     with pytest.raises(ConfigError, match="workers"):
         engine_for(index_path).index(tree.root, workers=workers)  # type: ignore[arg-type]

@@ -12,7 +12,20 @@ from made_segment import MadeFile, searcher_over, write_segment
 
 from flyweight._build import merge_segments, terms
 
-VOCABULARY = ["lorem", "ipsum", "dolor", "amet", "elit", "magna", "aliqua", "quis", "nostrud", "tempor", "labore", "velit"]
+VOCABULARY = [
+    "lorem",
+    "ipsum",
+    "dolor",
+    "amet",
+    "elit",
+    "magna",
+    "aliqua",
+    "quis",
+    "nostrud",
+    "tempor",
+    "labore",
+    "velit",
+]
 _HEADER = (Path(__file__).parents[2] / "native" / "search" / "bm25.h").read_text()
 K1, B = (float(re.findall(rf"constexpr float {name} = ([0-9.]+)F;", _HEADER)[0]) for name in ("kBm25K1", "kBm25B"))
 NO_VECTOR = np.zeros(64, np.float32).tobytes()  # of zeros: words alone decide

@@ -25,7 +25,14 @@ def all_paths(engine: SemanticSearchEngine, shared_tree: SourceTree) -> set[str]
 
 @pytest.mark.parametrize(
     ("language", "extensions"),
-    [("rust", {"rs"}), ("RS", {"rs"}), ("py", {"py"}), ("golang", {"go"}), (["js", "markdown"], {"js", "md"}), ("zig", set())],
+    [
+        ("rust", {"rs"}),
+        ("RS", {"rs"}),
+        ("py", {"py"}),
+        ("golang", {"go"}),
+        (["js", "markdown"], {"js", "md"}),
+        ("zig", set()),
+    ],
 )
 def test_a_language_narrows_to_its_files(
     engine: SemanticSearchEngine, all_paths: set[str], language: str, extensions: set[str]

@@ -30,9 +30,7 @@ def made_files(seed: int, count: int, first: int = 0) -> list[MadeFile]:
         vectors = np.random.default_rng(seed + number).standard_normal((len(texts), DIMENSIONS))
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
         language = draw.choice(["python", "rust", "go"])
-        files.append(
-            MadeFile(path, texts, symbols=symbols, vectors=vectors.astype(np.float32), language=language)
-        )
+        files.append(MadeFile(path, texts, symbols=symbols, vectors=vectors.astype(np.float32), language=language))
     return files
 
 
@@ -60,9 +58,7 @@ def table(path: Path) -> list[tuple[object, ...]]:
 
 def answers(path: Path, query: str, vector: bytes, limit: int) -> list[tuple[object, ...]]:
     hits, _ = searcher_over(path).search(query, limit, 0.0, [], [], [], vector, False)
-    return [
-        (h.path, h.start_line, h.end_line, h.language, h.kind, h.symbol, h.scope, h.text, h.score) for h in hits
-    ]
+    return [(h.path, h.start_line, h.end_line, h.language, h.kind, h.symbol, h.scope, h.text, h.score) for h in hits]
 
 
 def assert_same_index(merged: Path, at_once: Path, *, all_living: bool) -> None:
@@ -96,9 +92,7 @@ def test_merged_segments_are_the_segment_that_would_have_been_built_at_once(tmp_
 
 @settings(max_examples=15, deadline=None)
 @given(seed=st.integers(0, 10_000), share=st.floats(0, 1), parts=st.integers(1, 4))
-def test_dead_files_are_gone_after_a_merge(
-    scratch_path: Path, seed: int, share: float, parts: int
-) -> None:
+def test_dead_files_are_gone_after_a_merge(scratch_path: Path, seed: int, share: float, parts: int) -> None:
     directory = scratch_path / "merge"
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir()

@@ -59,7 +59,9 @@ def test_answers_are_the_same_with_and_without_a_cache(shared_index: str) -> Non
         {"query": "record writer\0"},
     ],
 )
-def test_everything_that_shapes_an_answer_is_part_of_the_key(engine: SemanticSearchEngine, other: dict[str, object]) -> None:
+def test_everything_that_shapes_an_answer_is_part_of_the_key(
+    engine: SemanticSearchEngine, other: dict[str, object]
+) -> None:
     plain = {"query": "record writer"}
     for _ in range(2):
         engine.search(**plain)  # type: ignore[arg-type]

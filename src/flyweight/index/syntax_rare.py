@@ -52,14 +52,6 @@ _JULIA = Syntax(
     leading=("string_literal",),
 )
 
-_PERL = Syntax(
-    {
-        "subroutine_declaration_statement": Rule(named("function")),
-        "package_statement": Rule(named("module", having="block"), opens=True),
-    },
-    containers=("block",),
-)
-
 _OCAML_VALUES = {"function_expression": "function", "fun_expression": "function"}
 _OCAML = Syntax(
     {
@@ -313,7 +305,6 @@ RARE_SYNTAX: dict[str, Syntax] = {
     "dart": _DART,
     "r": _R,
     "julia": _JULIA,
-    "perl": _PERL,
     "ocaml": _OCAML,
     "clojure": _CLOJURE,
     "erlang": _ERLANG,
