@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import random
 from hashlib import blake2b
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from source_tree import WORDS
 
 from flyweight._build import SegmentBuilder
 from flyweight._search import Searcher
@@ -35,6 +37,24 @@ class MadeFile:
         self.vectors = vectors
         self.language = language
         self.skipped = skipped
+
+
+def made_files(seed: int, count: int, first: int = 0, dimensions: int = 64) -> list[MadeFile]:
+    """Files numbered from `first`, of up to five chunks with symbols and random vectors; a tenth of them skipped."""
+    draw = random.Random(seed)
+    files = []
+    for number in range(first, first + count):
+        path = f"{draw.choice(WORDS)}/{draw.choice(WORDS)}{number}.py"
+        if draw.random() < 0.1:
+            files.append(MadeFile(path, ["binary"], skipped=draw.choice(["binary", "minified"])))
+            continue
+        texts = [" ".join(draw.choices(WORDS, k=draw.randrange(1, 30))) for _ in range(draw.randrange(6))]
+        symbols = [draw.choice(WORDS) if draw.random() < 0.7 else "" for _ in texts]
+        vectors = np.random.default_rng(seed + number).standard_normal((len(texts), dimensions))
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        language = draw.choice(["python", "rust", "go"])
+        files.append(MadeFile(path, texts, symbols=symbols, vectors=vectors.astype(np.float32), language=language))
+    return files
 
 
 def write_segment(path: Path, files: list[MadeFile], dimensions: int = 64) -> Path:

@@ -166,13 +166,13 @@ class SemanticSearchEngine:
 
     def _open_searcher(self) -> Searcher:
         self._check_open()
-        if self._searcher is None:
+        searcher = self._searcher
+        if searcher is None:
             config = self.config
             made = Searcher(os.fsencode(model_path()), config.cache_size, config.max_results, config.cache_ttl)
             # Threads that get here together must end up with the same one: setdefault is one step under the GIL.
-            self._searcher = self._searchers.setdefault("current", made)
-            return self._searcher
-        return self._searcher
+            searcher = self._searcher = self._searchers.setdefault("current", made)
+        return searcher
 
     def _refresh(self) -> Searcher:
         """Follows the manifest: one stat call when nothing has changed."""

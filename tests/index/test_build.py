@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import signal
@@ -220,16 +221,54 @@ def test_a_stopped_build_is_usable_and_the_next_goes_on_from_it(tree: SourceTree
     assert read_manifest(str(index_path)).complete
 
 
-def test_a_stopped_rebuild_buries_nothing_it_has_not_seen(
+def test_a_stopped_update_buries_nothing_it_has_not_seen(
     tree: SourceTree, index_path: Path, build_index: BuildIndex
 ) -> None:
     tree.grow(40)
     build_index(tree)
+    before = served_chunks(index_path)
     tree.change(10)
     stats = build(request_for(tree, index_path), StaticEmbedder(64), lambda progress: None, lambda: True)
     assert stats.interrupted
     assert stats.removed == 0
-    assert live_files(index_path)
+    assert served_chunks(index_path) == before
+
+
+def test_a_stopped_rebuild_leaves_the_old_index_in_service(
+    tree: SourceTree, index_path: Path, build_index: BuildIndex
+) -> None:
+    tree.grow(400)
+    build_index(tree)
+    before = served_chunks(index_path)
+    tree.change(10)
+    request = request_for(tree, index_path)
+    request.rebuild = True
+    asked = itertools.count()
+    stats = build(request, StaticEmbedder(64), lambda progress: None, lambda: next(asked) > 401)
+    assert stats.interrupted
+    assert served_chunks(index_path) == before
+    build_index(tree)
+    assert served_chunks(index_path) == expected_chunks(tree.files)
+
+
+@pytest.mark.parametrize("place", [".", ".."])
+def test_a_tree_is_not_its_own_index(tree: SourceTree, place: str) -> None:
+    """The index hides itself from git; here it would hide the tree."""
+    tree.grow(3)
+    before = set(os.listdir(tree.root)), set(os.listdir(tree.root.parent))
+    with pytest.raises(FlyweightError, match="index"):
+        build(request_for(tree, tree.root / place), StaticEmbedder(64), lambda progress: None)
+    assert (set(os.listdir(tree.root)), set(os.listdir(tree.root.parent))) == before
+
+
+def test_a_directory_with_other_things_in_it_is_not_hidden_from_git(tree: SourceTree, memory_path: Path) -> None:
+    tree.grow(3)
+    shared = memory_path / "shared"
+    shared.mkdir()
+    (shared / "notes.txt").write_text("mine")
+    with contextlib.suppress(FlyweightError):
+        build(request_for(tree, shared), StaticEmbedder(64), lambda progress: None)
+    assert not (shared / ".gitignore").exists()
 
 
 def workers_of_this_process() -> list[int]:

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sample_sources import sample, samples
 
@@ -48,6 +48,7 @@ def check(data: bytes, chunks: list[Chunk], target: int = TARGET_BYTES) -> None:
 # Tiling, whatever the bytes
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=4000), st.sampled_from(LANGUAGES), st.integers(32, 2000))
 def test_chunks_tile_random_bytes(data: bytes, language: str, target: int) -> None:
     check(data, chunk(data, language, target_bytes=target), target)
@@ -158,9 +159,7 @@ def test_small_definitions_share_a_chunk_that_lists_them_all() -> None:
     data = b"".join(b"def small_%d():\n    return %d\n\n\n" % (i, i) for i in range(60))
     chunks = chunk(data, "python")
     assert len(chunks) == 2
-    assert sorted(name for piece in chunks for name in piece.symbols) == sorted(
-        f"small_{i}" for i in range(60)
-    )
+    assert sorted(name for piece in chunks for name in piece.symbols) == sorted(f"small_{i}" for i in range(60))
 
 
 def test_definition_of_some_size_stands_alone() -> None:
@@ -202,9 +201,7 @@ def test_large_function_is_cut_between_statements_into_even_parts_that_keep_its_
 
 def test_closing_bracket_stays_with_what_it_closes() -> None:
     method = b"    void %s() {\n" + b"        count += 1;\n" * 60 + b"    }\n"
-    data = (
-        b"class A {\n" + method % b"one" + method % b"two" + b"}\n\nclass B {\n" + method % b"three" + b"}\n"
-    )
+    data = b"class A {\n" + method % b"one" + method % b"two" + b"}\n\nclass B {\n" + method % b"three" + b"}\n"
     chunks = chunk(data, "java")
     assert [text.split()[0] for text in texts(data, chunks)] == ["class", "void", "class"]
     assert texts(data, chunks)[1].endswith("}\n}")
@@ -212,9 +209,7 @@ def test_closing_bracket_stays_with_what_it_closes() -> None:
 
 def test_equations_of_a_function_stay_together() -> None:
     data = b"".join(
-        b"size%d :: Tree -> Int\n" % i
-        + b"".join(b"size%d (Node%d a b) = a + b\n" % (i, j) for j in range(30))
-        + b"\n"
+        b"size%d :: Tree -> Int\n" % i + b"".join(b"size%d (Node%d a b) = a + b\n" % (i, j) for j in range(30)) + b"\n"
         for i in range(4)
     )
     chunks = chunk(data, "haskell")

@@ -67,9 +67,7 @@ def test_tables_name_only_node_types_that_exist(syntax: Syntax) -> None:
     nodes = [*syntax.definitions, *syntax.containers, *syntax.leading, *syntax.trailing]
     unknown = [name for name in nodes if not any(each.id_for_node_kind(name, True) for each in served)]
     unknown += [
-        name
-        for name in syntax.leading_tokens
-        if not any(each.id_for_node_kind(name, False) for each in served)
+        name for name in syntax.leading_tokens if not any(each.id_for_node_kind(name, False) for each in served)
     ]
     assert unknown == []
 

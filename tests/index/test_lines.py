@@ -6,19 +6,18 @@ import re
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flyweight.index.lines import headline_units, markdown_units, spans, windows
 
 TARGET, HARD = 300, 600
 
-PIECES = st.sampled_from(
-    [b"word ", b"x", b"\n", b"\n\n", b"    ", b"}\n", b"\t", "ü".encode(), "漢".encode(), b"\r\n"]
-)
+PIECES = st.sampled_from([b"word ", b"x", b"\n", b"\n\n", b"    ", b"}\n", b"\t", "ü".encode(), "漢".encode(), b"\r\n"])
 TEXTS = st.one_of(st.binary(max_size=5000), st.lists(PIECES, max_size=1500).map(b"".join))
 
 
+@settings(deadline=None)
 @given(TEXTS, st.integers(8, 500))
 def test_spans_tile_the_text_and_keep_the_hard_limit(text: bytes, target: int) -> None:
     found = spans(text, 0, len(text), target, 2 * target)
@@ -26,6 +25,7 @@ def test_spans_tile_the_text_and_keep_the_hard_limit(text: bytes, target: int) -
     assert all(0 < end - start <= 2 * target for start, end in found)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=3000), st.integers(8, 500))
 def test_spans_never_cut_a_character(text: str, target: int) -> None:
     data = text.encode("utf-8", "surrogatepass")
@@ -66,6 +66,7 @@ def test_one_line_of_many_megabytes_is_cut_in_linear_time() -> None:
     assert seconds(40_000_000) < 40 * seconds(4_000_000) + 0.1
 
 
+@settings(deadline=None)
 @given(TEXTS, st.integers(16, 1000))
 def test_windows_tile_the_source_within_their_size(text: bytes, size: int) -> None:
     found = windows(text, size)
@@ -140,10 +141,9 @@ def test_markdown_that_only_looks_like_a_heading_is_none(text: bytes) -> None:
     assert sections(text) == []
 
 
+@settings(deadline=None)
 @given(
-    st.lists(st.sampled_from([b"# a\n", b"## b\n", b"x\n", b"==\n", b"--\n", b"```\n", b"\n", b"\xff"])).map(
-        b"".join
-    )
+    st.lists(st.sampled_from([b"# a\n", b"## b\n", b"x\n", b"==\n", b"--\n", b"```\n", b"\n", b"\xff"])).map(b"".join)
 )
 def test_markdown_units_tile_the_text(text: bytes) -> None:
     units = markdown_units(text)

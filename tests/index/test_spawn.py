@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -142,6 +143,81 @@ def test_an_interrupt_leaves_a_usable_index(tree: SourceTree, index_path: Path) 
     assert read_manifest(str(index_path)).complete
 
 
+EARLY = """
+import sys
+from flyweight import SearchConfig, SemanticSearchEngine
+with SemanticSearchEngine(SearchConfig(index_path=sys.argv[2])) as engine:
+    try:
+        print("ready", flush=True)
+        engine.index(sys.argv[1])
+    except KeyboardInterrupt:
+        pass
+"""
+
+
+def test_an_interrupt_at_any_moment_ends_the_builder_without_a_word(tree: SourceTree, index_path: Path) -> None:
+    """While its interpreter starts, while it imports, while it works."""
+    tree.grow(150)
+    for number in range(12):
+        command = [sys.executable, "-c", EARLY, str(tree.root), str(index_path)]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        time.sleep(number * 0.03)
+        process.send_signal(signal.SIGINT)
+        _, error = process.communicate(timeout=30)
+        assert error == b""
+        assert process.returncode == 0
+    engine_for(index_path).index(tree.root)
+    assert served_chunks(index_path) == expected_chunks(tree.files)
+
+
+STUCK = """
+import os, signal, sys, threading, time
+from flyweight import SearchConfig, SemanticSearchEngine
+
+workers = []
+
+def children(pid):
+    with open(f"/proc/{pid}/task/{pid}/children") as listing:
+        return [int(child) for child in listing.read().split()]
+
+def end_workers():
+    for worker in workers:
+        try:
+            os.kill(worker, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+
+def interrupt():
+    while not (builders := children(os.getpid())) or len(children(builders[0])) < 2:
+        time.sleep(0.001)
+    workers.extend(children(builders[0]))
+    for worker in workers:
+        os.kill(worker, signal.SIGSTOP)
+    for _ in range(2):
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.5)
+    time.sleep(10)
+    print("still waiting", flush=True)
+    end_workers()
+
+threading.Thread(target=interrupt, daemon=True).start()
+try:
+    with SemanticSearchEngine(SearchConfig(index_path=sys.argv[2])) as engine:
+        engine.index(sys.argv[1])
+except KeyboardInterrupt:
+    print("interrupted")
+finally:
+    end_workers()
+"""
+
+
+def test_a_second_interrupt_does_not_wait_for_workers_that_are_stuck(tree: SourceTree, index_path: Path) -> None:
+    tree.grow(2000)
+    assert run_script(STUCK, tree.root, index_path) == "interrupted\n"
+
+
 def test_ctrl_c_from_a_terminal_reaches_builder_and_workers_and_all_end(tree: SourceTree, index_path: Path) -> None:
     """A terminal signals the whole foreground group; the builder runs in a group of its own."""
     tree.grow(400)
@@ -170,7 +246,9 @@ def test_a_parent_that_dies_takes_no_index_with_it(tree: SourceTree, index_path:
         "sys.argv[1], progress=lambda progress: os.kill(os.getpid(), 9))"
     )
     command = [sys.executable, "-c", script, str(tree.root), str(index_path)]
-    assert subprocess.run(command, stderr=subprocess.PIPE).returncode == -signal.SIGKILL
+    outcome = subprocess.run(command, stderr=subprocess.PIPE)  # until the orphan, too, has closed its end
+    assert outcome.returncode == -signal.SIGKILL
+    assert outcome.stderr == b""
     for _ in range(100):  # the orphaned builder may still be at work
         try:
             engine_for(index_path).index(tree.root)

@@ -61,7 +61,7 @@ def _patterns(draw: st.DrawFn) -> tuple[str, re.Pattern[str]]:
 _paths = st.lists(st.text(_LETTERS, min_size=1, max_size=4), min_size=1, max_size=4).map("/".join)
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=600, deadline=None)
 @given(_patterns(), st.lists(_paths, min_size=1, max_size=8))
 def test_a_glob_matches_what_its_regular_expression_matches(
     pattern: tuple[str, re.Pattern[str]], paths: list[str]

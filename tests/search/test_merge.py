@@ -8,30 +8,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_segment import MadeFile, searcher_over, write_segment
+from made_segment import MadeFile, made_files, searcher_over, write_segment
 from source_tree import WORDS
 
 from flyweight._build import Segment, merge_segments
 from flyweight.errors import FlyweightError, IndexCorruptError, IndexMissingError, IndexWriteError
 
 DIMENSIONS = 64
-
-
-def made_files(seed: int, count: int, first: int = 0) -> list[MadeFile]:
-    draw = random.Random(seed)
-    files = []
-    for number in range(first, first + count):
-        path = f"{draw.choice(WORDS)}/{draw.choice(WORDS)}{number}.py"
-        if draw.random() < 0.1:
-            files.append(MadeFile(path, ["binary"], skipped=draw.choice(["binary", "minified"])))
-            continue
-        texts = [" ".join(draw.choices(WORDS, k=draw.randrange(1, 30))) for _ in range(draw.randrange(6))]
-        symbols = [draw.choice(WORDS) if draw.random() < 0.7 else "" for _ in texts]
-        vectors = np.random.default_rng(seed + number).standard_normal((len(texts), DIMENSIONS))
-        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-        language = draw.choice(["python", "rust", "go"])
-        files.append(MadeFile(path, texts, symbols=symbols, vectors=vectors.astype(np.float32), language=language))
-    return files
 
 
 def merge(parts: list[tuple[Path, str]], path: Path) -> Path:

@@ -5,8 +5,7 @@ import struct
 from pathlib import Path
 
 import pytest
-from made_segment import MadeFile, searcher_over, write_segment
-from test_merge import made_files
+from made_segment import MadeFile, made_files, searcher_over, write_segment
 
 from flyweight._build import Segment
 from flyweight._search import crc32c

@@ -161,9 +161,7 @@ def _open(language: str) -> Language:
     package, module = _MODULES.get(language, (_PACK, f"bindings.{language}"))
     path = _find(package, module)
     if path is None:
-        raise BuildError(
-            f"no compiled grammar for {language!r} in package {package}: install {_REQUIREMENTS}"
-        )
+        raise BuildError(f"no compiled grammar for {language!r} in package {package}: install {_REQUIREMENTS}")
     spec = ModuleSpec(f"{package}.{module}", ExtensionFileLoader(f"{package}.{module}", path), origin=path)
     try:
         binding = importlib.util.module_from_spec(spec)

@@ -53,8 +53,7 @@ def _cut(text: bytes, aim: int, hard: int) -> int:
         body = text[at:].lstrip(b" \t")
         if body[:1] not in (b"\n", b"\r"):
             after_blank = (
-                text[:at].rstrip(b" \t\r").endswith(b"\n\n")
-                or not text[text.rfind(b"\n", 0, at - 1) + 1 : at].strip()
+                text[:at].rstrip(b" \t\r").endswith(b"\n\n") or not text[text.rfind(b"\n", 0, at - 1) + 1 : at].strip()
             )
             rank = (
                 2 * (not after_blank) + body.startswith(_CLOSERS),

@@ -98,9 +98,7 @@ class _Builder:
                 self._descend(child, self._define(child, rule, owner, begin), owner, begin, first, depth)
             elif size > limit and not _is_dense(child, size):
                 self._descend(child, None, owner, begin, first, depth)
-            elif len(units) > first and (
-                (size <= 3 and not child.is_named) or not _starts_line(source, begin)
-            ):
+            elif len(units) > first and ((size <= 3 and not child.is_named) or not _starts_line(source, begin)):
                 units[-1].end = end
             else:
                 units.append(Unit(begin, end, owner, []))

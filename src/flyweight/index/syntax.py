@@ -154,9 +154,7 @@ def keyworded(kinds: Mapping[str, str], path: Path = "name") -> Reader:
     return read
 
 
-def assigned(
-    left: Path, right: Path, kinds: Mapping[str, str], otherwise: str = "", *, plain: str = ""
-) -> Reader:
+def assigned(left: Path, right: Path, kinds: Mapping[str, str], otherwise: str = "", *, plain: str = "") -> Reader:
     """A name bound to a value: the kind follows from the value's node type.
 
     `otherwise` is the kind of any other value, and if empty those define nothing; with `plain`, only names
@@ -209,9 +207,7 @@ def declared(otherwise: str = "") -> Reader:
             function = function or kind == "function_declarator"
             below = at.child_by_field_name("declarator")
             if below is None and kind.endswith("_declarator"):
-                below = next(
-                    (child for child in at.named_children if not child.type.endswith("qualifier")), None
-                )
+                below = next((child for child in at.named_children if not child.type.endswith("qualifier")), None)
             if below is None:
                 break
             at = below
