@@ -21,9 +21,7 @@ _directory = click.Path(exists=True, file_okay=False, path_type=Path)
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option(
-    "--repos", type=_directory, help="Existing clones of the evaluation repositories, one folder each."
-)
+@click.option("--repos", type=_directory, help="Existing clones of the evaluation repositories, one folder each.")
 @click.option(
     "--eval",
     "evaluation_data",
@@ -31,9 +29,7 @@ _directory = click.Path(exists=True, file_okay=False, path_type=Path)
     default=DEFAULT_LOCATION,
     help="Evaluation data.",
 )
-@click.option(
-    "--only", multiple=True, type=click.Choice(BENCHMARKS), help="Run only this one; may be repeated."
-)
+@click.option("--only", multiple=True, type=click.Choice(BENCHMARKS), help="Run only this one; may be repeated.")
 @click.option("--peers/--no-peers", default=True, help="Measure peers beside us, where they are installed.")
 @click.option(
     "--peers-python",
@@ -41,13 +37,9 @@ _directory = click.Path(exists=True, file_okay=False, path_type=Path)
     default=DEFAULT_PEERS_PYTHON,
     help="The peers' interpreter.",
 )
-@click.option(
-    "--peer-model", type=_directory, help="model2vec directory for semble, instead of our own token table."
-)
+@click.option("--peer-model", type=_directory, help="model2vec directory for semble, instead of our own token table.")
 @click.option("--corpus", multiple=True, type=_directory, help="Code to take before what the machine has.")
-@click.option(
-    "--rust", type=_directory, help="Folder with ten or more Rust files, instead of the clone of axum."
-)
+@click.option("--rust", type=_directory, help="Folder with ten or more Rust files, instead of the clone of axum.")
 @click.option(
     "--work",
     type=click.Path(path_type=Path),

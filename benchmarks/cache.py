@@ -19,9 +19,7 @@ _STEPS = 10
 
 def run(settings: Settings) -> Report:
     report = Report("cache")
-    time = Figure(
-        "query, cached, p50", None, "µs", "median over batches of 1,000 repeats of one query", TIME_TARGET_US
-    )
+    time = Figure("query, cached, p50", None, "µs", "median over batches of 1,000 repeats of one query", TIME_TARGET_US)
     growth = Figure(
         "growth over 1,000,000 cached hits",
         None,

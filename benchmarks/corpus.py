@@ -50,9 +50,7 @@ def default_roots() -> list[Path]:
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
     if pyenv.is_dir():
         roots.extend(sorted(version / "lib" for version in pyenv.iterdir()))
-    roots.extend(
-        map(Path, ("/usr/lib/python3", "/usr/share", "/usr/include", "/usr/lib/node_modules", "/usr/local"))
-    )
+    roots.extend(map(Path, ("/usr/lib/python3", "/usr/share", "/usr/include", "/usr/lib/node_modules", "/usr/local")))
     return [root for root in roots if root.is_dir()]
 
 
@@ -75,11 +73,7 @@ def source_files(roots: Sequence[Path]) -> Iterator[tuple[Path, bytes]]:
 
 def _is_new(content: bytes, seen: set[int]) -> bool:
     """Whether most of the telling lines of ``content`` were not ``seen`` yet; they are from now on."""
-    lines = {
-        zlib.crc32(line)
-        for line in map(bytes.strip, content.splitlines())
-        if len(line) >= _TELLING_LINE_BYTES
-    }
+    lines = {zlib.crc32(line) for line in map(bytes.strip, content.splitlines()) if len(line) >= _TELLING_LINE_BYTES}
     known = len(lines & seen)
     seen |= lines
     return bool(lines) and known <= len(lines) * _LARGEST_KNOWN_SHARE

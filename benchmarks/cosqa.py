@@ -16,9 +16,7 @@ K = 10
 
 
 def run(settings: Settings) -> Report:
-    figure = Figure(
-        "CoSQA, MRR@10", None, "", "500 queries over 6,267 functions, one file each; informs, no target"
-    )
+    figure = Figure("CoSQA, MRR@10", None, "", "500 queries over 6,267 functions, one file each; informs, no target")
     report = Report("cosqa", [figure])
     try:
         functions = load_functions(settings.evaluation_data)

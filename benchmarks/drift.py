@@ -56,9 +56,7 @@ def run(settings: Settings) -> Report:
         (f"{asked:,}", f"{memory.private_bytes / 1e6:.3f}", f"{memory.private_dirty_bytes / 1e6:.3f}")
         for asked, memory in samples
     ]
-    print_rows(
-        "Private memory while queries run", ("queries", "private MB", "dirty MB"), rows, settings.console
-    )
+    print_rows("Private memory while queries run", ("queries", "private MB", "dirty MB"), rows, settings.console)
     return report
 
 

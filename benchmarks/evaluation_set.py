@@ -129,9 +129,7 @@ def _clone(repository: Repository, location: Path) -> None:
 def _git(location: Path, *arguments: str) -> str | None:
     if not (location / ".git").exists():
         return None
-    done = subprocess.run(
-        ["git", "-C", str(location), *arguments], capture_output=True, text=True, check=False
-    )
+    done = subprocess.run(["git", "-C", str(location), *arguments], capture_output=True, text=True, check=False)
     return done.stdout.strip() if done.returncode == 0 else None
 
 

@@ -8,9 +8,7 @@ from benchmarks.native_vectors import VectorFiles
 ROUNDING = 1e-6
 
 
-def exact_recalls(
-    vectors: VectorFiles, found: list[list[int]], k: int, tolerance: float = ROUNDING
-) -> list[float]:
+def exact_recalls(vectors: VectorFiles, found: list[list[int]], k: int, tolerance: float = ROUNDING) -> list[float]:
     """Per query, the share of ``found`` rows that rank among the ``k`` best, give or take ``tolerance``."""
     import numpy as np
 

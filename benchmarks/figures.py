@@ -93,9 +93,7 @@ def print_figures(title: str, figures: Iterable[Figure], console: Console) -> No
     console.print(table)
 
 
-def print_rows(
-    title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], console: Console
-) -> None:
+def print_rows(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], console: Console) -> None:
     """A plain table, first column to the left and the others to the right."""
     table = Table(title=title, title_justify="left")
     for position, column in enumerate(columns):

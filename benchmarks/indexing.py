@@ -123,9 +123,7 @@ def run(settings: Settings) -> Report:
         "MiB",
         f"sum over processes every 3 ms, the larger of {ours.chunks:,} and {large.chunks:,} chunks",
         PEAK_TARGET_MIB,
-        peer="; ".join(
-            f"{p.name} {p.peak_private_bytes / 2**20:.0f} MiB at {p.chunks:,} chunks" for p in peers[:1]
-        ),
+        peer="; ".join(f"{p.name} {p.peak_private_bytes / 2**20:.0f} MiB at {p.chunks:,} chunks" for p in peers[:1]),
     )
     report.figures += [ratio, peak]
     report.detail = {build.name: build.as_json() for build in [ours, *peers]}

@@ -47,9 +47,7 @@ class LineProcess:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
-            raise RuntimeError(
-                f"the measured process ended with status {self._process.wait()}; its error is above"
-            )
+            raise RuntimeError(f"the measured process ended with status {self._process.wait()}; its error is above")
         return line.rstrip("\n")
 
     def __enter__(self) -> Self:

@@ -56,9 +56,7 @@ def write_float_vectors(settings: Settings, indexed: IndexedTree, asked: list[st
         _write_segment(rows_path, segment_path, count, embedder.dimensions)
         queries_path = folder / "queries.f32"
         queries_path.write_bytes(embedder.embed([query.encode() for query in asked]))
-        _written[indexed.index_path] = VectorFiles(
-            rows_path, queries_path, segment_path, count, embedder.dimensions
-        )
+        _written[indexed.index_path] = VectorFiles(rows_path, queries_path, segment_path, count, embedder.dimensions)
     return _written[indexed.index_path]
 
 

@@ -18,9 +18,7 @@ class PeerProcess(LineProcess):
     """A process of the module ``benchmarks.peers.MODULE``; requests and answers are JSON objects."""
 
     def __init__(self, python: Path, module: str, environment: dict[str, str] | None = None) -> None:
-        settings = (
-            os.environ | {"PYTHONPATH": str(_ROOT), "TOKENIZERS_PARALLELISM": "true"} | (environment or {})
-        )
+        settings = os.environ | {"PYTHONPATH": str(_ROOT), "TOKENIZERS_PARALLELISM": "true"} | (environment or {})
         super().__init__([str(python), "-m", f"benchmarks.peers.{module}"], settings)
         self.answer()
 
@@ -34,9 +32,7 @@ def require(python: Path | None, package: str) -> Path:
     """The peers' interpreter if it has ``package``; raises Unavailable with the way out if not."""
     if python is None or not python.exists():
         raise Unavailable("peers are not installed: run 'make bench-peers'")
-    done = subprocess.run(
-        [str(python), "-c", f"import {package}"], capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([str(python), "-c", f"import {package}"], capture_output=True, text=True, check=False)
     if done.returncode != 0:
         reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
         raise Unavailable(f"{package} cannot be imported by {python} ({reason}): run 'make bench-peers'")

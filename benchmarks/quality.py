@@ -117,10 +117,7 @@ def score_engine(settings: Settings, repositories: list[Repository], roots: dict
                 scores.add(
                     repository,
                     question,
-                    [
-                        Located(repository.path_in_checkout(hit.path), hit.start_line, hit.end_line)
-                        for hit in hits
-                    ],
+                    [Located(repository.path_in_checkout(hit.path), hit.start_line, hit.end_line) for hit in hits],
                 )
     return scores
 
@@ -134,9 +131,7 @@ def score_semble(settings: Settings, repositories: list[Repository], roots: dict
             queries = [question.text for question in repository.questions]
             answers = semble.ask("rank", queries=queries, limit=K)["hits"]
             for question, hits in zip(repository.questions, answers, strict=True):
-                located = [
-                    Located(repository.path_in_checkout(path), start, end) for path, start, end in hits
-                ]
+                located = [Located(repository.path_in_checkout(path), start, end) for path, start, end in hits]
                 scores.add(repository, question, located)
     return scores
 

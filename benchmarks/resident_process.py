@@ -40,9 +40,7 @@ class Resident(LineProcess):
     def search(self, query: str, limit: int = 10) -> int:
         return int(self.tell("search", limit, query))
 
-    def time_searches(
-        self, queries: Path, limit: int = 10, verb: Literal["time", "cpu", "text"] = "time"
-    ) -> list[int]:
+    def time_searches(self, queries: Path, limit: int = 10, verb: Literal["time", "cpu", "text"] = "time") -> list[int]:
         """One duration per query: wall time, processor time, or wall time with the text of every hit read."""
         return [int(field) for field in self.tell(verb, limit, queries).split()]
 

@@ -82,16 +82,12 @@ def _measure_engine(settings: Settings, indexed: IndexedTree, asked: list[str]) 
         for _ in range(_ROUNDS):
             resident.reopen()
             durations += resident.time_searches(listing, LIMIT)
-        row = _row(
-            "flyweight", indexed.chunks, durations, resident.memory(), bare.memory(), indexed.build_seconds
-        )
+        row = _row("flyweight", indexed.chunks, durations, resident.memory(), bare.memory(), indexed.build_seconds)
         resident.reopen()
         with_text = resident.time_searches(listing, LIMIT, "text")
         row["p50_ms_reading_text"] = round(percentile(with_text, 0.5) / 1e6, 3)
         resident.reopen()
-        row["p50_ms_processor"] = round(
-            percentile(resident.time_searches(listing, LIMIT, "cpu"), 0.5) / 1e6, 3
-        )
+        row["p50_ms_processor"] = round(percentile(resident.time_searches(listing, LIMIT, "cpu"), 0.5) / 1e6, 3)
         after_text = resident.memory() - bare.memory()
         row["private_over_bare_mb_reading_text"] = round(after_text.private_bytes / 1e6, 2)
     return row

@@ -126,8 +126,8 @@ nb::tuple file_tuple(const Segment& segment, uint32_t index) {
     const format::FileRecord& record = segment.file(index);
     const bool skipped = (record.flags & format::kFileSkipped) != 0;
     const std::string_view hash(reinterpret_cast<const char*>(record.content_hash.data()), record.content_hash.size());
-    return nb::make_tuple(path_object(segment.file_path(index)), text_object(segment.file_name(index)), bytes_object(hash),
-                          record.size_bytes, record.mtime_ns, record.chunk_count, skipped);
+    return nb::make_tuple(path_object(segment.file_path(index)), text_object(segment.file_name(index)),
+                          bytes_object(hash), record.size_bytes, record.mtime_ns, record.chunk_count, skipped);
 }
 
 nb::list terms_of(const nb::object& text) {
@@ -178,10 +178,11 @@ NB_MODULE(_build, module) {
         .def_prop_ro("meta", [](const Segment& self) { return bytes_object(self.meta()); })
         .def("file", &file_tuple, nb::arg("index"))
         .def("find_file", [](const Segment& self, const nb::object& path) { return self.find_file(bytes_of(path)); })
-        .def("text", [](const Segment& self, uint32_t chunk) {
-            if (chunk >= self.chunk_count()) throw nb::index_error("the segment has fewer chunks");
-            return bytes_object(self.text(chunk));
-        })
+        .def("text",
+             [](const Segment& self, uint32_t chunk) {
+                 if (chunk >= self.chunk_count()) throw nb::index_error("the segment has fewer chunks");
+                 return bytes_object(self.text(chunk));
+             })
         .def("text_intact", [](const Segment& self) { return self.section_intact(format::Section::kText); })
         .def("release", [](const Segment& self) { self.release(); });
 

@@ -19,7 +19,9 @@ inline nb::object text_object(std::string_view text) {
     return nb::steal(PyUnicode_DecodeUTF8(text.data(), static_cast<Py_ssize_t>(text.size()), "replace"));
 }
 
-inline nb::bytes bytes_object(std::string_view bytes) { return nb::bytes(bytes.data(), bytes.size()); }
+inline nb::bytes bytes_object(std::string_view bytes) {
+    return nb::bytes(bytes.data(), bytes.size());
+}
 
 // The bytes of a str (lone surrogates from undecodable bytes turn back into them) or of a bytes object.
 inline std::string bytes_of(nb::handle text) {

@@ -237,7 +237,8 @@ void bind_model(nb::module_& module) {
         .def(
             "embed",
             [](const StaticModel& self, const nb::object& text, uint32_t dimensions) {
-                if (dimensions == 0 || dimensions > self.dimensions()) throw nb::value_error("the model has fewer dimensions");
+                if (dimensions == 0 || dimensions > self.dimensions())
+                    throw nb::value_error("the model has fewer dimensions");
                 const std::string bytes = bytes_of(text);
                 std::vector<float> vector(dimensions);
                 {
@@ -251,8 +252,8 @@ void bind_model(nb::module_& module) {
 
 void bind_searcher(nb::module_& module) {
     nb::class_<Searcher>(module, "Searcher")
-        .def(nb::init<const nb::object&, size_t, size_t, double>(), nb::arg("model_path").none(), nb::arg("cache_entries"),
-             nb::arg("hits_per_entry"), nb::arg("ttl_s"))
+        .def(nb::init<const nb::object&, size_t, size_t, double>(), nb::arg("model_path").none(),
+             nb::arg("cache_entries"), nb::arg("hits_per_entry"), nb::arg("ttl_s"))
         .def("load", &Searcher::load, nb::arg("stamp"), nb::arg("segments"))
         .def("is_current", &Searcher::is_current, nb::arg("stamp"))
         .def("unload", &Searcher::unload)
@@ -260,7 +261,8 @@ void bind_searcher(nb::module_& module) {
              nb::arg("languages"), nb::arg("include"), nb::arg("exclude"), nb::arg("vector").none(),
              nb::arg("use_cache"))
         .def("vector_scan", &Searcher::vector_scan, nb::arg("vector"), nb::arg("limit"))
-        .def_prop_ro("model_id", [](const Searcher& self) { return text_object(self.model() ? self.model()->id() : ""); })
+        .def_prop_ro("model_id",
+                     [](const Searcher& self) { return text_object(self.model() ? self.model()->id() : ""); })
         .def_prop_ro("chunk_count", &Searcher::chunk_count)
         .def("clear_cache", [](Searcher& self) { self.cache().clear(); })
         .def("cache_counters", [](Searcher& self) {
@@ -282,10 +284,10 @@ void bind_searcher(nb::module_& module) {
 
 NB_MODULE(_search, module) {
     flyweight::python::translate_errors();
-    module.def("crc32c", [](const nb::bytes& bytes) { return flyweight::search::crc32c(0, bytes.c_str(), bytes.size()); });
-    module.def("glob_fault", [](const nb::object& glob) {
-        return flyweight::search::glob_fault(flyweight::python::bytes_of(glob));
-    });
+    module.def("crc32c",
+               [](const nb::bytes& bytes) { return flyweight::search::crc32c(0, bytes.c_str(), bytes.size()); });
+    module.def("glob_fault",
+               [](const nb::object& glob) { return flyweight::search::glob_fault(flyweight::python::bytes_of(glob)); });
     module.def("glob_matches", [](const nb::object& glob, const nb::object& path) {
         return flyweight::search::glob_matches(flyweight::python::bytes_of(glob), flyweight::python::bytes_of(path));
     });

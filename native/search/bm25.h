@@ -32,15 +32,17 @@ class TermImpact {
 };
 
 // The lexicon entry under which a chunk is filed that defines exactly this name. Not counted in its length.
-inline std::string definition_term(std::string_view name) { return "=" + std::string(name.substr(0, format::kMaxTermBytes - 1)); }
+inline std::string definition_term(std::string_view name) {
+    return "=" + std::string(name.substr(0, format::kMaxTermBytes - 1));
+}
 
 // Scores all chunks that hold a term of the query. Works through the chunks in windows, all terms within one window:
 // memory is one window whatever the size of the index, and it stays in the first-level cache.
 class Bm25 {
   public:
     void set_view(const IndexView& view);
-    // Offers every admitted chunk that has a term, with its score times the prior of its file, to `best`; and those that
-    // define one of `names`, with the same score, to `defining`.
+    // Offers every admitted chunk that has a term, with its score times the prior of its file, to `best`; and those
+    // that define one of `names`, with the same score, to `defining`.
     void search(const IndexView& view, const std::vector<std::string>& terms, const std::vector<std::string>& names,
                 const Priors& priors, Filter& filter, Best& best, Best& defining);
 

@@ -4,7 +4,8 @@
 
 namespace flyweight::search {
 
-// The bytes of a file are not what its format promises: wrong magic, wrong version, cut short, or a checksum that fails.
+// The bytes of a file are not what its format promises: wrong magic, wrong version, cut short, or a checksum that
+// fails.
 struct FormatError : std::runtime_error {
     using std::runtime_error::runtime_error;
 };

@@ -12,7 +12,8 @@ namespace {
 constexpr size_t kKeptVerdicts = 64 * 1024;
 
 bool any_matches(const std::vector<std::string>& globs, std::string_view path) {
-    return std::any_of(globs.begin(), globs.end(), [path](const std::string& glob) { return glob_matches(glob, path); });
+    return std::any_of(globs.begin(), globs.end(),
+                       [path](const std::string& glob) { return glob_matches(glob, path); });
 }
 
 }  // namespace
@@ -34,7 +35,8 @@ void Filter::begin(const IndexView& view, const FilterRules& rules) {
 bool Filter::decide(const Segment& segment, uint32_t file) const {
     if (!rules_->languages.empty()) {
         const std::string_view language = segment.file_name(file);
-        if (std::find(rules_->languages.begin(), rules_->languages.end(), language) == rules_->languages.end()) return false;
+        if (std::find(rules_->languages.begin(), rules_->languages.end(), language) == rules_->languages.end())
+            return false;
     }
     const std::string_view path = segment.file_path(file);
     if (!rules_->include.empty() && !any_matches(rules_->include, path)) return false;

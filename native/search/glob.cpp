@@ -28,8 +28,8 @@ bool set_matches(std::string_view pattern, size_t begin, unsigned char c, size_t
     return i < pattern.size() && found != negated;
 }
 
-// Whether pattern matches all of text, or text up to a '/'. Two places to fall back to suffice: a later `*` within the same
-// name makes an earlier one pointless, and a later `**` makes every earlier star pointless.
+// Whether pattern matches all of text, or text up to a '/'. Two places to fall back to suffice: a later `*` within the
+// same name makes an earlier one pointless, and a later `**` makes every earlier star pointless.
 bool matches_here(std::string_view pattern, std::string_view text) {
     constexpr size_t kNone = std::string_view::npos;
     size_t p = 0;
@@ -120,7 +120,8 @@ std::string glob_fault(std::string_view pattern) {
             if (end < pattern.size() && (pattern[end] == '!' || pattern[end] == '^')) ++end;
             if (end < pattern.size() && pattern[end] == ']') ++end;
             while (end < pattern.size() && pattern[end] != ']') end += pattern[end] == '\\' ? 2 : 1;
-            if (end >= pattern.size()) return "the set that begins at character " + std::to_string(i + 1) + " is not closed";
+            if (end >= pattern.size())
+                return "the set that begins at character " + std::to_string(i + 1) + " is not closed";
             i = end;
         }
     }

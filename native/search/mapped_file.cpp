@@ -48,7 +48,9 @@ MappedFile::~MappedFile() {
     if (fd_ >= 0) ::close(fd_);
 }
 
-MappedFile::MappedFile(MappedFile&& other) noexcept { *this = std::move(other); }
+MappedFile::MappedFile(MappedFile&& other) noexcept {
+    *this = std::move(other);
+}
 
 MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
     std::swap(path_, other.path_);
@@ -65,7 +67,9 @@ uint32_t MappedFile::checksum(uint64_t offset, uint64_t length) const {
         const size_t want = static_cast<size_t>(std::min<uint64_t>(length, kReadBufferBytes));
         const ssize_t got = ::pread(fd_, buffer.get(), want, static_cast<off_t>(offset));
         if (got < 0 && errno == EINTR) continue;
-        if (got <= 0) throw IoError("cannot read " + path_ + ": " + (got < 0 ? std::strerror(errno) : "file is shorter than expected"));
+        if (got <= 0)
+            throw IoError("cannot read " + path_ + ": " +
+                          (got < 0 ? std::strerror(errno) : "file is shorter than expected"));
         crc = crc32c(crc, buffer.get(), static_cast<size_t>(got));
         offset += static_cast<uint64_t>(got);
         length -= static_cast<uint64_t>(got);

@@ -9,14 +9,15 @@ namespace flyweight::search {
 
 namespace {
 
-constexpr std::string_view kTestDirectories[] = {"test",      "tests",    "__tests__", "spec", "specs",     "testing",  "testdata",
-                                                 "fixtures", "__mocks__", "e2e",       "mocks", "testutils", "testsuite"};
-constexpr std::string_view kExampleDirectories[] = {"example", "examples", "_examples", "demo",      "demos",      "sample",
-                                                    "samples", "docs_src", "bench",     "benches",   "benchmark",  "benchmarks",
-                                                    "tutorial", "tutorials", "fuzz",    "fuzzing"};
-constexpr std::string_view kVendoredDirectories[] = {"vendor", "vendored", "_vendor", "third_party", "thirdparty", "3rdparty",
-                                                     "node_modules", "external", "extern", "deps", "dist", "build",
-                                                     "gen", "generated"};
+constexpr std::string_view kTestDirectories[] = {"test",    "tests",     "__tests__", "spec",      "specs",
+                                                 "testing", "testdata",  "fixtures",  "__mocks__", "e2e",
+                                                 "mocks",   "testutils", "testsuite"};
+constexpr std::string_view kExampleDirectories[] = {
+    "example", "examples", "_examples", "demo",       "demos",    "sample",    "samples", "docs_src",
+    "bench",   "benches",  "benchmark", "benchmarks", "tutorial", "tutorials", "fuzz",    "fuzzing"};
+constexpr std::string_view kVendoredDirectories[] = {
+    "vendor",   "vendored", "_vendor", "third_party", "thirdparty", "3rdparty", "node_modules",
+    "external", "extern",   "deps",    "dist",        "build",      "gen",      "generated"};
 constexpr std::string_view kLegacyDirectories[] = {"compat", "_compat", "legacy", "deprecated"};
 constexpr std::string_view kProseExtensions[] = {"md", "rst", "txt", "mdx", "adoc", "html", "markdown"};
 constexpr std::string_view kDataExtensions[] = {"json", "yml", "yaml", "toml",       "cfg",    "ini",   "lock", "xml",
@@ -34,7 +35,8 @@ bool is_one_of(std::string_view word, const std::string_view (&words)[N]) {
 
 template <size_t N>
 bool ends_with_any(std::string_view word, const std::string_view (&endings)[N]) {
-    return std::any_of(std::begin(endings), std::end(endings), [word](std::string_view ending) { return word.ends_with(ending); });
+    return std::any_of(std::begin(endings), std::end(endings),
+                       [word](std::string_view ending) { return word.ends_with(ending); });
 }
 
 FileClass classify_directory(std::string_view name) {

@@ -7,16 +7,16 @@
 
 namespace flyweight::search {
 
-// What a path says its file is: a set of bits, kept in the index for every chunk. How much each counts is policy and not
-// in the index: see ranking.cpp.
+// What a path says its file is: a set of bits, kept in the index for every chunk. How much each counts is policy and
+// not in the index: see ranking.cpp.
 using FileClass = uint8_t;
 enum PathClass : FileClass {
     kTest = 1,
     kExample = 2,
-    kVendored = 4,     // third-party or generated
-    kLegacy = 8,       // compatibility layers
+    kVendored = 4,  // third-party or generated
+    kLegacy = 8,    // compatibility layers
     kProse = 16,
-    kData = 32,        // configuration and tables
+    kData = 32,         // configuration and tables
     kDeclaration = 64,  // .d.ts
 };
 constexpr size_t kPathClasses = 7;

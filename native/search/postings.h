@@ -54,7 +54,7 @@ class PostingsCursor {
 
   private:
     const uint8_t* data_ = nullptr;
-    size_t length_ = 0;       // of the blocks, without the skip table
+    size_t length_ = 0;  // of the blocks, without the skip table
     size_t position_ = 0;
     const uint8_t* skips_ = nullptr;
     uint32_t block_ = 0;

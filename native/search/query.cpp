@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-
 namespace flyweight::search {
 
 namespace {
@@ -63,7 +62,8 @@ std::vector<Hit> QueryPipeline::run(const IndexView& view, const StaticModel* mo
     return hits;
 }
 
-void QueryPipeline::collect_candidates(const IndexView& view, const Priors& priors, const VectorQuery* vector, float floor) {
+void QueryPipeline::collect_candidates(const IndexView& view, const Priors& priors, const VectorQuery* vector,
+                                       float floor) {
     candidates_.clear();
     const auto add_lexical = [&](const Scored& found) {
         float dense = 0.0F;
@@ -90,7 +90,8 @@ std::vector<Scored> QueryPipeline::scan(const IndexView& view, const std::vector
     filter_.begin(view, kEverything);
     nearest_.reset(limit);
     const VectorQuery query(vector.data(), vector.size());
-    scan_vectors(view, query, 0.0F, Priors(), std::max(limit, rescored_for(view.chunk_count())), filter_, sketched_, nearest_);
+    scan_vectors(view, query, 0.0F, Priors(), std::max(limit, rescored_for(view.chunk_count())), filter_, sketched_,
+                 nearest_);
     view.release();
     return nearest_.sorted();
 }

@@ -107,21 +107,31 @@ void QueryCache::store(std::string_view key, const IndexView& view, double now_s
     std::memcpy(bytes, key.data(), key.size());
     bytes += key.size();
     for (const Hit& hit : hits) {
-        const StoredHit stored{{segment_number(view, hit), hit.chunk}, hit.start_line, hit.end_line, hit.score,
-                               hit.path_length, hit.language_length, hit.kind_length, hit.symbol_length,
+        const StoredHit stored{{segment_number(view, hit), hit.chunk},
+                               hit.start_line,
+                               hit.end_line,
+                               hit.score,
+                               hit.path_length,
+                               hit.language_length,
+                               hit.kind_length,
+                               hit.symbol_length,
                                static_cast<uint32_t>(hit.strings.size())};
         std::memcpy(bytes, &stored, sizeof stored);
         bytes += sizeof stored;
         std::memcpy(bytes, hit.strings.data(), hit.strings.size());
         bytes += hit.strings.size();
     }
-    slot = {hash, view.generation, ++clock_, now_s, static_cast<uint32_t>(key.size()), static_cast<uint32_t>(hits.size())};
+    slot = {
+        hash, view.generation, ++clock_, now_s, static_cast<uint32_t>(key.size()), static_cast<uint32_t>(hits.size())};
 }
 
-void QueryCache::clear() { std::fill(slots_.begin(), slots_.end(), Slot{}); }
+void QueryCache::clear() {
+    std::fill(slots_.begin(), slots_.end(), Slot{});
+}
 
 size_t QueryCache::size() const {
-    return static_cast<size_t>(std::count_if(slots_.begin(), slots_.end(), [](const Slot& slot) { return slot.last_used != 0; }));
+    return static_cast<size_t>(
+        std::count_if(slots_.begin(), slots_.end(), [](const Slot& slot) { return slot.last_used != 0; }));
 }
 
 }  // namespace flyweight::search

@@ -3,8 +3,8 @@
 //
 //   score = relevance + file evidence + prior * (path rules + symbol rule)
 //
-// Each constant says what it brings, as NDCG@10 on the development set (benchmarks/README.md) with and without it. All lie
-// on a plateau: 20 % more or less of any changes the total by less than 0.005.
+// Each constant says what it brings, as NDCG@10 on the development set (benchmarks/README.md) with and without it. All
+// lie on a plateau: 20 % more or less of any changes the total by less than 0.005.
 
 #include "search/ranking.h"
 
@@ -25,8 +25,8 @@ constexpr size_t kCandidatesPerResult = 5;
 // alternative, throws the distances between ranks away and is worse by 0.004.
 constexpr float kDenseShare = 0.4F;
 
-// Priors: factors on a file's relevance by what its path says it is, unless the query asks for that kind. They apply before
-// candidates are cut, or tests and documentation crowd the source out (0.02 on whole checkouts).
+// Priors: factors on a file's relevance by what its path says it is, unless the query asks for that kind. They apply
+// before candidates are cut, or tests and documentation crowd the source out (0.02 on whole checkouts).
 constexpr std::array<float, kPathClasses> kPriors = {
     0.3F,  // kTest
     0.3F,  // kExample
@@ -42,11 +42,11 @@ struct AskingWord {
     FileClass asked;
 };
 constexpr AskingWord kAskingWords[] = {
-    {"test", kTest},         {"tests", kTest},         {"testing", kTest},      {"spec", kTest},
-    {"specs", kTest},        {"example", kExample},    {"examples", kExample},  {"demo", kExample},
-    {"sample", kExample},    {"samples", kExample},    {"benchmark", kExample}, {"benchmarks", kExample},
-    {"bench", kExample},     {"docs", kProse},         {"documentation", kProse}, {"documented", kProse},
-    {"readme", kProse},      {"changelog", kProse},    {"guide", kProse},       {"tutorial", kProse},
+    {"test", kTest},      {"tests", kTest},      {"testing", kTest},        {"spec", kTest},
+    {"specs", kTest},     {"example", kExample}, {"examples", kExample},    {"demo", kExample},
+    {"sample", kExample}, {"samples", kExample}, {"benchmark", kExample},   {"benchmarks", kExample},
+    {"bench", kExample},  {"docs", kProse},      {"documentation", kProse}, {"documented", kProse},
+    {"readme", kProse},   {"changelog", kProse}, {"guide", kProse},         {"tutorial", kProse},
 };
 
 // File evidence: several good chunks in a file speak for it. Goes to the file's best chunk only.
@@ -78,10 +78,16 @@ void add_once(std::vector<std::string>& values, std::string_view value) {
     if (!contains(values, value)) values.emplace_back(value);
 }
 
-float share(size_t count, size_t total) { return static_cast<float>(count) / static_cast<float>(std::max<size_t>(total, 1)); }
+float share(size_t count, size_t total) {
+    return static_cast<float>(count) / static_cast<float>(std::max<size_t>(total, 1));
+}
 
-bool is_lower(char c) { return c >= 'a' && c <= 'z'; }
-bool is_upper(char c) { return c >= 'A' && c <= 'Z'; }
+bool is_lower(char c) {
+    return c >= 'a' && c <= 'z';
+}
+bool is_upper(char c) {
+    return c >= 'A' && c <= 'Z';
+}
 
 // snake_case, camelCase or Capitalised.
 bool is_spelt_like_name(std::string_view token) {
@@ -90,7 +96,8 @@ bool is_spelt_like_name(std::string_view token) {
     const std::string_view inner = token.substr(first, token.find_last_not_of('_') + 1 - first);
     if (inner.find('_') != std::string_view::npos) return true;
     for (size_t i = 1; i < token.size(); ++i) {
-        if ((is_lower(token[i - 1]) && is_upper(token[i])) || (is_upper(token[i - 1]) && is_lower(token[i]))) return true;
+        if ((is_lower(token[i - 1]) && is_upper(token[i])) || (is_upper(token[i - 1]) && is_lower(token[i])))
+            return true;
     }
     return false;
 }
@@ -99,7 +106,8 @@ constexpr std::string_view kBlanks = " \t\r\n\f\v";
 
 std::string_view trimmed(std::string_view text) {
     const size_t begin = text.find_first_not_of(kBlanks);
-    return begin == std::string_view::npos ? std::string_view() : text.substr(begin, text.find_last_not_of(kBlanks) + 1 - begin);
+    return begin == std::string_view::npos ? std::string_view()
+                                           : text.substr(begin, text.find_last_not_of(kBlanks) + 1 - begin);
 }
 
 bool is_one_name(std::string_view query) {
@@ -187,7 +195,8 @@ class Ranking {
         FileStanding standing{ref.segment, file};
         standing.prior = priors_.of(view_, ref);
         const Overlap stem = overlap(telling_name(segment.file_path(file)));
-        standing.path_score = kStemNamed * share(stem.shared, query_.parts.size()) + kStemCovered * share(stem.shared, stem.parts);
+        standing.path_score =
+            kStemNamed * share(stem.shared, query_.parts.size()) + kStemCovered * share(stem.shared, stem.parts);
         files_.push_back(standing);
         return files_.size() - 1;
     }
@@ -255,16 +264,20 @@ class Ranking {
 
     float definition_weight() const {
         switch (query_.form) {
-            case QueryForm::kName: return kDefinesQuery;
-            case QueryForm::kWord: return kDefinesWord;
-            default: return kDefinesName;
+            case QueryForm::kName:
+                return kDefinesQuery;
+            case QueryForm::kWord:
+                return kDefinesWord;
+            default:
+                return kDefinesName;
         }
     }
 
     void spread_files() {
         std::vector<size_t> order(candidates_.size());
         for (size_t i = 0; i < order.size(); ++i) order[i] = i;
-        std::sort(order.begin(), order.end(), [this](size_t a, size_t b) { return by_score(candidates_[a], candidates_[b]); });
+        std::sort(order.begin(), order.end(),
+                  [this](size_t a, size_t b) { return by_score(candidates_[a], candidates_[b]); });
         for (const size_t i : order) {
             FileStanding& file = files_[file_of_[i]];
             candidates_[i].score *= std::pow(kSameFileDecay, static_cast<float>(file.ranked));
@@ -313,11 +326,17 @@ QueryWords::QueryWords(std::string_view query) {
     }
 }
 
-Priors QueryWords::priors() const { return {kPriors, asked}; }
+Priors QueryWords::priors() const {
+    return {kPriors, asked};
+}
 
-size_t definitions_kept() { return kDefinitions; }
+size_t definitions_kept() {
+    return kDefinitions;
+}
 
-size_t candidates_for(size_t limit) { return std::max(kMinCandidates, kCandidatesPerResult * limit); }
+size_t candidates_for(size_t limit) {
+    return std::max(kMinCandidates, kCandidatesPerResult * limit);
+}
 
 void rank(const IndexView& view, const QueryWords& query, std::vector<Candidate>& candidates, size_t limit) {
     Ranking(view, query, candidates).run(limit);

@@ -27,11 +27,11 @@ enum class QueryForm {
 struct QueryWords {
     explicit QueryWords(std::string_view query);
 
-    std::vector<std::string> terms;     // what BM25 looks up, each once
-    std::vector<std::string> parts;     // the words of the query, split and stemmed, each once
-    std::vector<std::string> names;     // names whose definitions it may be after, as they are spelt
+    std::vector<std::string> terms;  // what BM25 looks up, each once
+    std::vector<std::string> parts;  // the words of the query, split and stemmed, each once
+    std::vector<std::string> names;  // names whose definitions it may be after, as they are spelt
     QueryForm form = QueryForm::kText;
-    FileClass asked = 0;                // kinds of file the query asks for
+    FileClass asked = 0;  // kinds of file the query asks for
 
     Priors priors() const;
 };

@@ -45,7 +45,7 @@ void Segment::read_toc() {
     if (header_.magic != format::kMagic) corrupt("it does not begin as a segment does");
     if (header_.version != format::kVersion) {
         throw VersionError("segment " + file_.path() + " was written by format " + std::to_string(header_.version) +
-                          ", this build reads " + std::to_string(format::kVersion));
+                           ", this build reads " + std::to_string(format::kVersion));
     }
     if (header_.header_crc != crc32c(0, &header_, offsetof(format::Header, header_crc))) {
         corrupt("the header fails its checksum");
@@ -64,7 +64,8 @@ void Segment::read_toc() {
         std::memcpy(&entry, file_.data() + header_.toc_offset + i * sizeof entry, sizeof entry);
         const bool inside = entry.offset % format::kSectionAlignment == 0 && entry.offset <= header_.toc_offset &&
                             entry.length <= header_.toc_offset - entry.offset;
-        if (entry.section == 0 || entry.section > format::kSectionCount || !inside) corrupt("a section lies outside the file");
+        if (entry.section == 0 || entry.section > format::kSectionCount || !inside)
+            corrupt("a section lies outside the file");
         toc_[entry.section] = entry;
     }
 }
@@ -77,7 +78,8 @@ std::string_view Segment::bytes(Section section) const {
 template <typename T>
 const T* Segment::records(Section section, uint64_t count) const {
     const std::string_view all = bytes(section);
-    if (all.size() != count * sizeof(T)) corrupt("section " + std::to_string(static_cast<uint32_t>(section)) + " has a wrong length");
+    if (all.size() != count * sizeof(T))
+        corrupt("section " + std::to_string(static_cast<uint32_t>(section)) + " has a wrong length");
     return reinterpret_cast<const T*>(all.data());
 }
 
@@ -101,7 +103,8 @@ void Segment::check_sections(bool verify) {
     chunks_ = records<format::ChunkRecord>(Section::kChunks, chunks);
     vectors_ = records<int8_t>(Section::kVectors, chunks * dimensions);
     scales_ = records<float>(Section::kScales, chunks);
-    records<uint8_t>(Section::kSketch, (chunks + format::kSketchBlock - 1) / format::kSketchBlock * (dimensions / 4 * 32));
+    records<uint8_t>(Section::kSketch,
+                     (chunks + format::kSketchBlock - 1) / format::kSketchBlock * (dimensions / 4 * 32));
     sketch_scales_ = records<float>(Section::kSketchScales, chunks);
     lengths_ = records<uint8_t>(Section::kLengths, chunks);
     classes_ = records<uint8_t>(Section::kClasses, chunks);
@@ -134,8 +137,8 @@ std::string_view Segment::file_text(uint32_t index) const {
 
 std::optional<uint32_t> Segment::find_file(std::string_view path) const {
     const uint32_t* end = file_order_ + header_.file_count;
-    const uint32_t* found =
-        std::lower_bound(file_order_, end, path, [this](uint32_t file, std::string_view wanted) { return file_path(file) < wanted; });
+    const uint32_t* found = std::lower_bound(
+        file_order_, end, path, [this](uint32_t file, std::string_view wanted) { return file_path(file) < wanted; });
     if (found == end || file_path(*found) != path) return std::nullopt;
     return *found;
 }
@@ -197,9 +200,7 @@ std::optional<TermPostings> Segment::find_term(std::string_view term) const {
 }
 
 LexiconReader::LexiconReader(const Segment& segment, uint64_t first_block)
-    : segment_(&segment),
-      lexicon_(segment.bytes(Section::kLexicon)),
-      all_postings_(segment.bytes(Section::kPostings)) {
+    : segment_(&segment), lexicon_(segment.bytes(Section::kLexicon)), all_postings_(segment.bytes(Section::kPostings)) {
     if (first_block >= segment.lexicon_blocks_) return;
     position_ = segment.lexicon_index_[first_block];
     entry_ = first_block * format::kLexiconBlock;
@@ -236,6 +237,8 @@ uint8_t encode_length(uint32_t terms) {
     return static_cast<uint8_t>(std::min(255L, std::lrint(16.0 * std::log2(1.0 + terms))));
 }
 
-float decode_length(uint8_t code) { return std::exp2(static_cast<float>(code) / 16.0F) - 1.0F; }
+float decode_length(uint8_t code) {
+    return std::exp2(static_cast<float>(code) / 16.0F) - 1.0F;
+}
 
 }  // namespace flyweight::search

@@ -34,8 +34,7 @@ PathParts split_path(std::string_view path) {
     const size_t slash = path.rfind('/');
     const std::string_view name = slash == std::string_view::npos ? path : path.substr(slash + 1);
     const size_t dot = name.find('.', 1);
-    return {slash == std::string_view::npos ? std::string_view() : path.substr(0, slash),
-            name.substr(0, dot)};
+    return {slash == std::string_view::npos ? std::string_view() : path.substr(0, slash), name.substr(0, dot)};
 }
 
 }  // namespace
@@ -59,11 +58,14 @@ uint16_t SegmentBuilder::name_number(std::string_view name) {
 
 void SegmentBuilder::add_record(const FileInput& file, uint16_t flags) {
     files_.push_back({paths_.size(), static_cast<uint32_t>(file.path.size()), chunk_count(), 0,
-                      name_number(file.language), flags, text_size_, file.size_bytes, file.mtime_ns, file.content_hash});
+                      name_number(file.language), flags, text_size_, file.size_bytes, file.mtime_ns,
+                      file.content_hash});
     paths_.append(file.path);
 }
 
-void SegmentBuilder::add_skipped(const FileInput& file) { add_record(file, format::kFileSkipped); }
+void SegmentBuilder::add_skipped(const FileInput& file) {
+    add_record(file, format::kFileSkipped);
+}
 
 void SegmentBuilder::add_vector(const float* vector) {
     const size_t lane = scales_.size() % format::kSketchBlock;
@@ -129,8 +131,8 @@ void SegmentBuilder::add_definitions(std::string_view defined) {
 size_t SegmentBuilder::buffered_bytes() const {
     return files_.capacity() * sizeof(format::FileRecord) + paths_.capacity() +
            chunks_.capacity() * sizeof(format::ChunkRecord) + symbols_.capacity() + vectors_.capacity() +
-           sketch_.capacity() + (scales_.capacity() + sketch_scales_.capacity()) * sizeof(float) +
-           lengths_.capacity() + classes_.capacity() + terms_.memory_bytes();
+           sketch_.capacity() + (scales_.capacity() + sketch_scales_.capacity()) * sizeof(float) + lengths_.capacity() +
+           classes_.capacity() + terms_.memory_bytes();
 }
 
 void SegmentBuilder::write_files() {

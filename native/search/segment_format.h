@@ -17,23 +17,23 @@ constexpr uint64_t kSectionAlignment = 64;
 
 enum class Section : uint32_t {
     kMeta = 1,
-    kNames = 2,         // languages, chunk kinds and skip reasons, referred to by number
-    kFiles = 3,         // FileRecord per file
-    kPaths = 4,         // path bytes, no separators
-    kFileOrder = 5,     // u32 file numbers in ascending order of path bytes
-    kChunks = 6,        // ChunkRecord per chunk
-    kSymbols = 7,       // per chunk: symbol NUL scope [NUL defined name]*
-    kVectors = 8,       // int8, chunk-major
-    kScales = 9,        // f32 per chunk: int8 value * scale = component
-    kSketch = 10,       // one bit per dimension, in blocks of kSketchBlock chunks
-    kSketchScales = 11, // f32 per chunk
-    kLengths = 12,      // u8 per chunk: coded number of terms
-    kLexicon = 13,      // blocks of terms in byte order
-    kLexiconIndex = 14, // u64 offset of each block in kLexicon
+    kNames = 2,          // languages, chunk kinds and skip reasons, referred to by number
+    kFiles = 3,          // FileRecord per file
+    kPaths = 4,          // path bytes, no separators
+    kFileOrder = 5,      // u32 file numbers in ascending order of path bytes
+    kChunks = 6,         // ChunkRecord per chunk
+    kSymbols = 7,        // per chunk: symbol NUL scope [NUL defined name]*
+    kVectors = 8,        // int8, chunk-major
+    kScales = 9,         // f32 per chunk: int8 value * scale = component
+    kSketch = 10,        // one bit per dimension, in blocks of kSketchBlock chunks
+    kSketchScales = 11,  // f32 per chunk
+    kLengths = 12,       // u8 per chunk: coded number of terms
+    kLexicon = 13,       // blocks of terms in byte order
+    kLexiconIndex = 14,  // u64 offset of each block in kLexicon
     kPostings = 15,
-    kText = 16,         // the bytes of every indexed file
-    kVectorSum = 17,    // f32 per dimension: sum of the chunks' vectors
-    kClasses = 18,      // u8 per chunk: what the path of its file says it is (path_class.h)
+    kText = 16,       // the bytes of every indexed file
+    kVectorSum = 17,  // f32 per dimension: sum of the chunks' vectors
+    kClasses = 18,    // u8 per chunk: what the path of its file says it is (path_class.h)
 };
 constexpr uint32_t kSectionCount = 18;
 
@@ -71,7 +71,7 @@ struct FileRecord {
     uint32_t path_length;
     uint32_t first_chunk;
     uint32_t chunk_count;
-    uint16_t name;   // language, or the reason where kFileSkipped is set
+    uint16_t name;  // language, or the reason where kFileSkipped is set
     uint16_t flags;
     uint64_t text_offset;
     uint64_t size_bytes;

@@ -23,7 +23,8 @@ constexpr uint64_t kReleaseBytes = 2 * 1024 * 1024;
 // Old numbers to new ones where some are dead: a bit each, and a running count per 64.
 class Renumbering {
   public:
-    Renumbering(uint32_t count, uint32_t first_new) : bits_((count + 63) / 64, 0), ranks_(bits_.size()), next_(first_new) {}
+    Renumbering(uint32_t count, uint32_t first_new)
+        : bits_((count + 63) / 64, 0), ranks_(bits_.size()), next_(first_new) {}
 
     void keep(uint32_t index) { bits_[index / 64] |= uint64_t{1} << (index % 64); }
     void seal() {
@@ -95,7 +96,10 @@ class Merge {
   private:
     void add_source(const MergeInput& input, uint32_t first_file, uint32_t first_chunk) {
         const Segment& segment = *input.segment;
-        Source source{segment, Renumbering(segment.file_count(), first_file), Renumbering(segment.chunk_count(), first_chunk), {}};
+        Source source{segment,
+                      Renumbering(segment.file_count(), first_file),
+                      Renumbering(segment.chunk_count(), first_chunk),
+                      {}};
         for (uint32_t file = 0; file < segment.file_count(); ++file) {
             touched(sizeof(format::FileRecord));
             if (file < input.dead_files.size() && input.dead_files[file]) continue;
@@ -279,8 +283,9 @@ class Merge {
     void write_lengths() {
         output_.begin(Section::kLengths);
         for (const Source& source : sources_) {
-            const bool whole = source.chunks.end() - (source.segment.chunk_count() == 0 ? source.chunks.end() : source.chunks[0]) ==
-                               source.segment.chunk_count();
+            const bool whole =
+                source.chunks.end() - (source.segment.chunk_count() == 0 ? source.chunks.end() : source.chunks[0]) ==
+                source.segment.chunk_count();
             // Where chunks died only their coded lengths are left to subtract; the average hardly notices.
             double living = 0.0;
             for (uint32_t chunk = 0; chunk < source.segment.chunk_count(); ++chunk) {

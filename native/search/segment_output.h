@@ -53,7 +53,9 @@ class SegmentOutput {
     void write(std::string_view bytes) { write(bytes.data(), bytes.size()); }
     void write(const Spill& spill);
     template <typename Record>
-    void write_record(const Record& record) { write(&record, sizeof record); }
+    void write_record(const Record& record) {
+        write(&record, sizeof record);
+    }
     uint64_t section_size() const { return position_ - section_begin_; }
 
     // Ends the last section, writes table of contents and header, and makes the file durable.

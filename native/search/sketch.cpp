@@ -78,9 +78,9 @@ __attribute__((target("avx2"))) void scan_avx2(const uint8_t* tables, size_t row
         const __m256i table_b = _mm256_broadcastsi128_si256(_mm_loadu_si128(table + 1));
         const __m256i low = _mm256_add_epi8(_mm256_shuffle_epi8(table_a, _mm256_and_si256(codes_a, nibble)),
                                             _mm256_shuffle_epi8(table_b, _mm256_and_si256(codes_b, nibble)));
-        const __m256i high = _mm256_add_epi8(
-            _mm256_shuffle_epi8(table_a, _mm256_and_si256(_mm256_srli_epi16(codes_a, 4), nibble)),
-            _mm256_shuffle_epi8(table_b, _mm256_and_si256(_mm256_srli_epi16(codes_b, 4), nibble)));
+        const __m256i high =
+            _mm256_add_epi8(_mm256_shuffle_epi8(table_a, _mm256_and_si256(_mm256_srli_epi16(codes_a, 4), nibble)),
+                            _mm256_shuffle_epi8(table_b, _mm256_and_si256(_mm256_srli_epi16(codes_b, 4), nibble)));
         low_pairs = _mm256_add_epi16(low_pairs, low);
         low_odds = _mm256_add_epi16(low_odds, _mm256_srli_epi16(low, 8));
         high_pairs = _mm256_add_epi16(high_pairs, high);
@@ -111,9 +111,9 @@ __attribute__((target("avx512f,avx512bw"))) void scan_avx512(const uint8_t* tabl
         const __m512i table_b = _mm512_permutexvar_epi64(_mm512_add_epi64(spread, _mm512_set1_epi64(4)), four);
         const __m512i low = _mm512_add_epi8(_mm512_shuffle_epi8(table_a, _mm512_and_si512(codes_a, nibble)),
                                             _mm512_shuffle_epi8(table_b, _mm512_and_si512(codes_b, nibble)));
-        const __m512i high = _mm512_add_epi8(
-            _mm512_shuffle_epi8(table_a, _mm512_and_si512(_mm512_srli_epi16(codes_a, 4), nibble)),
-            _mm512_shuffle_epi8(table_b, _mm512_and_si512(_mm512_srli_epi16(codes_b, 4), nibble)));
+        const __m512i high =
+            _mm512_add_epi8(_mm512_shuffle_epi8(table_a, _mm512_and_si512(_mm512_srli_epi16(codes_a, 4), nibble)),
+                            _mm512_shuffle_epi8(table_b, _mm512_and_si512(_mm512_srli_epi16(codes_b, 4), nibble)));
         low_pairs = _mm512_add_epi16(low_pairs, low);
         low_odds = _mm512_add_epi16(low_odds, _mm512_srli_epi16(low, 8));
         high_pairs = _mm512_add_epi16(high_pairs, high);
@@ -172,8 +172,7 @@ float encode_sketch(const float* rotated, size_t dimensions, size_t lane, uint8_
     return magnitude > 0.0 ? static_cast<float>(squared / magnitude) : 0.0F;
 }
 
-SketchQuery::SketchQuery(const float* rotated, size_t dimensions)
-    : rows_(dimensions / 4), tables_(rows_ * 16) {
+SketchQuery::SketchQuery(const float* rotated, size_t dimensions) : rows_(dimensions / 4), tables_(rows_ * 16) {
     float widest = 0.0F;
     for (size_t row = 0; row < rows_; ++row) {
         float range = 0.0F;

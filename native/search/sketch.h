@@ -19,7 +19,9 @@ namespace flyweight::search {
 // `dimensions` is a multiple of 8; in and out must not overlap.
 void rotate(const float* vector, size_t dimensions, float* out);
 
-constexpr size_t sketch_block_bytes(size_t dimensions) { return dimensions / 4 * 32; }
+constexpr size_t sketch_block_bytes(size_t dimensions) {
+    return dimensions / 4 * 32;
+}
 
 // Writes the bits of a rotated vector as chunk `lane` (0..63) of `block`, which must have been zeroed.
 // Returns the factor of the estimate.

@@ -7,11 +7,14 @@ namespace flyweight::search {
 
 namespace {
 
-bool has_vowel(std::string_view word) { return word.find_first_of("aeiouy") != std::string_view::npos; }
+bool has_vowel(std::string_view word) {
+    return word.find_first_of("aeiouy") != std::string_view::npos;
+}
 
 template <size_t N>
 bool ends_with_any(std::string_view word, const std::string_view (&endings)[N]) {
-    return std::any_of(std::begin(endings), std::end(endings), [word](std::string_view ending) { return word.ends_with(ending); });
+    return std::any_of(std::begin(endings), std::end(endings),
+                       [word](std::string_view ending) { return word.ends_with(ending); });
 }
 
 // "stopp" is what is left of "stopping"; "call" of "calling" keeps its double letter.

@@ -65,7 +65,9 @@ uint32_t TermTable::add(std::string_view text, uint32_t weight) {
     return terms;
 }
 
-void TermTable::add_whole(std::string_view term) { count(term, 1); }
+void TermTable::add_whole(std::string_view term) {
+    count(term, 1);
+}
 
 void TermTable::end_chunk() {
     for (const Posting& posting : current_) {

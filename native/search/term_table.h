@@ -65,7 +65,7 @@ class TermTable {
     TermSplitter splitter_;
     std::string strings_;
     std::vector<Entry> entries_;
-    std::vector<uint32_t> slots_;  // open addressing, entry number + 1
+    std::vector<uint32_t> slots_;   // open addressing, entry number + 1
     std::vector<Posting> current_;  // chunk holds the term number here
     std::vector<Packed> postings_;
     uint32_t chunk_ = 0;

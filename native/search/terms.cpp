@@ -12,20 +12,28 @@ namespace {
 // Nobody names a thing with more bytes than this; what is longer is data (a base64 block, a hash).
 constexpr size_t kMaxTokenBytes = 256;
 
-bool is_lower(char c) { return (c >= 'a' && c <= 'z') || static_cast<unsigned char>(c) >= 0x80; }
-bool is_upper(char c) { return c >= 'A' && c <= 'Z'; }
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
-char lower(char c) { return is_upper(c) ? static_cast<char>(c + ('a' - 'A')) : c; }
+bool is_lower(char c) {
+    return (c >= 'a' && c <= 'z') || static_cast<unsigned char>(c) >= 0x80;
+}
+bool is_upper(char c) {
+    return c >= 'A' && c <= 'Z';
+}
+bool is_digit(char c) {
+    return c >= '0' && c <= '9';
+}
+char lower(char c) {
+    return is_upper(c) ? static_cast<char>(c + ('a' - 'A')) : c;
+}
 
 constexpr std::string_view kStopWords[] = {
-    "a",     "an",     "and",   "are",   "as",    "at",     "be",     "been",  "being",  "but",   "by",    "can",
-    "could", "did",    "do",    "does",  "doing", "done",   "for",    "from",  "get",    "gets",  "got",   "had",
-    "has",   "have",   "how",   "i",     "if",    "in",     "into",   "is",    "it",     "its",   "me",    "my",
-    "no",    "not",    "of",    "off",   "on",    "onto",   "or",     "our",   "out",    "over",  "should", "so",
-    "some",  "such",   "than",  "that",  "the",   "their",  "them",   "then",  "there",  "these", "they",  "this",
-    "those", "through", "to",   "under", "until", "up",     "via",    "was",   "we",     "were",  "what",  "when",
-    "where", "which",  "while", "who",   "whose", "why",    "will",   "with",  "within", "without", "would", "you",
-    "your",
+    "a",    "an",    "and",    "are",    "as",      "at",    "be",      "been",  "being", "but",   "by",
+    "can",  "could", "did",    "do",     "does",    "doing", "done",    "for",   "from",  "get",   "gets",
+    "got",  "had",   "has",    "have",   "how",     "i",     "if",      "in",    "into",  "is",    "it",
+    "its",  "me",    "my",     "no",     "not",     "of",    "off",     "on",    "onto",  "or",    "our",
+    "out",  "over",  "should", "so",     "some",    "such",  "than",    "that",  "the",   "their", "them",
+    "then", "there", "these",  "they",   "this",    "those", "through", "to",    "under", "until", "up",
+    "via",  "was",   "we",     "were",   "what",    "when",  "where",   "which", "while", "who",   "whose",
+    "why",  "will",  "with",   "within", "without", "would", "you",     "your",
 };
 
 }  // namespace

@@ -8,9 +8,10 @@
 namespace flyweight::search {
 
 // Splits text into the terms of the lexical index. A token is a run of letters, digits, underscores and bytes >= 0x80
-// (letters of other scripts). Its parts are cut at case changes, underscores and between letters and digits, lower-cased
-// and stemmed: `HTTPServer_v2` has `http`, `serv`, `v`, `2`. A token of several parts is also kept whole, without its
-// underscores: renderTemplate, render_template and rendertemplate meet. Linear in the text, nothing allocated per term.
+// (letters of other scripts). Its parts are cut at case changes, underscores and between letters and digits,
+// lower-cased and stemmed: `HTTPServer_v2` has `http`, `serv`, `v`, `2`. A token of several parts is also kept whole,
+// without its underscores: renderTemplate, render_template and rendertemplate meet. Linear in the text, nothing
+// allocated per term.
 class TermSplitter {
   public:
     // Calls sink(std::string_view term) for each term. The view dies with the call.

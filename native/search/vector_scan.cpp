@@ -17,7 +17,7 @@ std::vector<float> rotated_copy(const float* vector, size_t dimensions) {
 }
 
 // Pages are given back after this many chunks, so that even while it runs a scan holds a few MB and not the index.
-constexpr uint32_t kReleaseChunks = 64 * 1024;        // 2 MB of sketches at 256 dimensions
+constexpr uint32_t kReleaseChunks = 64 * 1024;   // 2 MB of sketches at 256 dimensions
 constexpr uint32_t kReleaseVectors = 16 * 1024;  // 4 MB of vectors
 
 void rescore(const IndexView& view, const VectorQuery& query, float floor, const Priors& priors,
@@ -88,6 +88,8 @@ void scan_vectors(const IndexView& view, const VectorQuery& query, float floor, 
     rescore(view, query, floor, priors, candidates.unsorted(), best);
 }
 
-size_t rescored_for(uint64_t chunk_count) { return static_cast<size_t>(std::clamp<uint64_t>(chunk_count / 64, 256, 1024)); }
+size_t rescored_for(uint64_t chunk_count) {
+    return static_cast<size_t>(std::clamp<uint64_t>(chunk_count / 64, 256, 1024));
+}
 
 }  // namespace flyweight::search

@@ -49,9 +49,7 @@ class Segment:
     def text_intact(self) -> bool: ...
     def release(self) -> None: ...
 
-def merge_segments(
-    inputs: Sequence[tuple[str | bytes, str]], path: str | bytes, meta: bytes
-) -> tuple[int, int, int]:
+def merge_segments(inputs: Sequence[tuple[str | bytes, str]], path: str | bytes, meta: bytes) -> tuple[int, int, int]:
     """Returns (size in bytes, files, chunks) of the merged segment."""
 
 def terms(text: str | bytes) -> list[str]: ...

@@ -93,9 +93,7 @@ class SemanticSearchEngine:
         )
         return stats
 
-    def search(
-        self, query: str, limit: int | None = None, filters: SearchFilters | None = None
-    ) -> list[SearchHit]:
+    def search(self, query: str, limit: int | None = None, filters: SearchFilters | None = None) -> list[SearchHit]:
         """The chunks that answer `query` best, best first: at most `limit` (default: the config's max_results).
 
         A hit has path, start_line, end_line, language, kind, symbol, scope, score and text; the text is read when it
@@ -106,9 +104,7 @@ class SemanticSearchEngine:
         hits, _ = self._search(query, limit, filters)
         return hits
 
-    def stream(
-        self, query: str, limit: int | None = None, filters: SearchFilters | None = None
-    ) -> Iterator[SearchHit]:
+    def stream(self, query: str, limit: int | None = None, filters: SearchFilters | None = None) -> Iterator[SearchHit]:
         """As `search`, one hit after another; no text is held but the one in hand."""
         hits, _ = self._search(query, limit, filters)
         hits.reverse()
@@ -144,9 +140,7 @@ class SemanticSearchEngine:
     ) -> None:
         self.close()
 
-    def _search(
-        self, query: str, limit: int | None, filters: SearchFilters | None
-    ) -> tuple[list[SearchHit], bool]:
+    def _search(self, query: str, limit: int | None, filters: SearchFilters | None) -> tuple[list[SearchHit], bool]:
         if not isinstance(query, str):
             raise ConfigError(f"a query is text, not {type(query).__name__}")
         config = self.config

@@ -9,9 +9,7 @@ from benchmarks import corpus
 
 def filler(name: str) -> str:
     """Lines that make a file large enough to be taken, and tell it from others."""
-    return "".join(
-        f"# line {line} of the comment that fills {name} with text of its own\n" for line in range(8)
-    )
+    return "".join(f"# line {line} of the comment that fills {name} with text of its own\n" for line in range(8))
 
 
 @pytest.fixture
@@ -37,9 +35,7 @@ def test_files_of_all_roots_take_turns(roots: list[Path]) -> None:
 
 def test_another_version_of_a_file_is_left_out(roots: list[Path]) -> None:
     original = (roots[0] / "package" / "module0.py").read_text()
-    (roots[1] / "package" / "version.py").write_text(
-        original + "A_NEW_LINE = 'as a later version may have'\n"
-    )
+    (roots[1] / "package" / "version.py").write_text(original + "A_NEW_LINE = 'as a later version may have'\n")
     assert len(list(corpus.source_files(roots))) == 8
 
 

@@ -13,9 +13,7 @@ from benchmarks.ranking_metrics import Target
 
 def git(folder: Path, *arguments: str) -> str:
     identity = ("-c", "user.name=tester", "-c", "user.email=tester@example.invalid")
-    done = subprocess.run(
-        ["git", "-C", str(folder), *identity, *arguments], capture_output=True, text=True, check=True
-    )
+    done = subprocess.run(["git", "-C", str(folder), *identity, *arguments], capture_output=True, text=True, check=True)
     return done.stdout.strip()
 
 

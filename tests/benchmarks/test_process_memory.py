@@ -29,9 +29,7 @@ PARENT = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {HOLDER
 
 @pytest.fixture
 def parent_with_child() -> Iterator[subprocess.Popen[str]]:
-    parent = subprocess.Popen(
-        [sys.executable, "-c", PARENT], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
+    parent = subprocess.Popen([sys.executable, "-c", PARENT], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert parent.stdin is not None and parent.stdout is not None
     assert parent.stdout.readline() == "held\n"
     yield parent

@@ -71,9 +71,7 @@ _pieces = st.one_of(
         max_size=4,
     ).flatmap(lambda inner: st.sampled_from([b"[" + b"".join(inner) + b"]", b"[" + b"".join(inner)])),
 )  # fmt: skip
-_components = st.one_of(
-    st.sampled_from([b"**", b"*", b"a", b"foo"]), st.lists(_pieces, max_size=3).map(b"".join)
-)
+_components = st.one_of(st.sampled_from([b"**", b"*", b"a", b"foo"]), st.lists(_pieces, max_size=3).map(b"".join))
 _patterns = st.builds(
     lambda prefix, components, suffix: prefix + b"/".join(components) + suffix,
     st.sampled_from([b"", b"", b"", b"!", b"/", b"!/", b"#", b"\\!", b"\\#"]),

@@ -129,12 +129,8 @@ def test_first_lines_decide_an_extension_that_languages_share(name: str, head: b
     assert detect(name, head) == language
 
 
-@pytest.mark.parametrize(
-    "unit", [b" ", b"\n", b"\t\n ", b" \n", b"a", b"class ", b"@a ", b"a(", b"a.a", b"public "]
-)
-@pytest.mark.parametrize(
-    "extension", ["h", "inc", "cls", "v", "pl", "d", "fs", "sc", "l", "m", "pp", "t", "ts", "pro"]
-)
+@pytest.mark.parametrize("unit", [b" ", b"\n", b"\t\n ", b" \n", b"a", b"class ", b"@a ", b"a(", b"a.a", b"public "])
+@pytest.mark.parametrize("extension", ["h", "inc", "cls", "v", "pl", "d", "fs", "sc", "l", "m", "pp", "t", "ts", "pro"])
 def test_a_monotonous_head_is_decided_in_linear_time(extension: str, unit: bytes) -> None:
     # A quadratic pattern needs minutes for all of these, a linear one milliseconds.
     assert detect(f"a.{extension}", unit * HEAD_BYTES) in LANGUAGES

@@ -143,9 +143,7 @@ _patterns = st.builds(
     lambda negation, start, components, end: negation + start + "/".join(components) + end,
     st.sampled_from(["", "", "!"]),
     st.sampled_from(["", "", "/", "**/"]),
-    st.lists(
-        st.one_of(_names, st.sampled_from(["*", "**", "*.c", "[ab]", "?", "b*"])), min_size=1, max_size=3
-    ),
+    st.lists(st.one_of(_names, st.sampled_from(["*", "**", "*.c", "[ab]", "?", "b*"])), min_size=1, max_size=3),
     st.sampled_from(["", "", "/", "/**", "/*"]),
 )
 _ignore_files = st.lists(_patterns, max_size=4).map("\n".join)
@@ -180,10 +178,7 @@ def test_any_work_tree_lists_what_git_lists_in_the_same_order(
             if (root / directory).is_dir():
                 (root / directory / ".gitignore").write_text(patterns + "\n")
         inner = root / start
-        if (
-            not inner.is_dir()
-            or subprocess.run(["git", "check-ignore", "-q", start], cwd=root).returncode == 0
-        ):
+        if not inner.is_dir() or subprocess.run(["git", "check-ignore", "-q", start], cwd=root).returncode == 0:
             inner = root
         assert found(inner) == listed_by_git(inner)
 
@@ -279,9 +274,7 @@ def test_the_repository_configuration_wins_over_the_global_one(tmp_path: Path, h
     assert found(tmp_path) == listed_by_git(tmp_path) == ["a.log", "a.py"]
 
 
-def test_info_exclude_wins_over_the_global_excludes_and_yields_to_gitignore(
-    tmp_path: Path, home: Path
-) -> None:
+def test_info_exclude_wins_over_the_global_excludes_and_yields_to_gitignore(tmp_path: Path, home: Path) -> None:
     git(tmp_path, "init", "-q")
     write(tmp_path, "a.log", "b.log", "c.log")
     write(home, ".config/git/ignore", text="*.log\n")

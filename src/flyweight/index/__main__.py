@@ -21,7 +21,6 @@ def main(arguments: list[str]) -> int:
     settings = dict(argument.split("=", 1) for argument in arguments)
     stop: list[int] = []
 
-
     def interrupted(number: int, frame: object) -> None:
         stop.append(number)
         if len(stop) > 1:  # asked twice: at once, with what is committed; the workers end with their channels

@@ -49,9 +49,7 @@ _DATA_EXTENSIONS = frozenset(b"csv geojson jsonl log ndjson srt tsv vtt".split()
 _DATA_BYTES = 32 * 1024
 
 # Extensions whose files are routinely shipped without line breaks.
-_MINIFIABLE_EXTENSIONS = frozenset(
-    b"cjs css geojson htm html js json jsx less mjs scss ts tsx vue xml".split()
-)
+_MINIFIABLE_EXTENSIONS = frozenset(b"cjs css geojson htm html js json jsx less mjs scss ts tsx vue xml".split())
 _MINIFIED_FLOOR_BYTES = 5 * 1024  # a one-line manifest is small and fine
 _MINIFIED_MEAN_LINE_BYTES = 500  # written code stays below 60, prose with a paragraph to the line near 400
 _ANY_MEAN_LINE_BYTES = 5000

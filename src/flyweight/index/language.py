@@ -66,9 +66,7 @@ _SHEBANG = re.compile(
     rb"#![ \t]*(?:\S*/)?(?:env[ \t]+(?:-\S+[ \t]+|\w+=\S*[ \t]+)*(?:\S*/)?)?([A-Za-z+_]+(?:-[A-Za-z]+)*)"
 )
 # "-*- C++ -*-" and "-*- mode: python; tab-width: 4 -*-"; headers of the C++ library have no extension.
-_EMACS_MODE = re.compile(
-    rb"-\*-[ \t]*(?:[^\n]*?\bmode:[ \t]*)?([A-Za-z0-9+#-]+?)[ \t]*(?:;[^\n]*?)?-\*-", re.I
-)
+_EMACS_MODE = re.compile(rb"-\*-[ \t]*(?:[^\n]*?\bmode:[ \t]*)?([A-Za-z0-9+#-]+?)[ \t]*(?:;[^\n]*?)?-\*-", re.I)
 
 _OPENINGS = (
     (b"<?xml", "xml"),
@@ -108,8 +106,7 @@ _BY_FILE_NAME = _inverted(
         "gomod": "go.mod go.work",
         "groovy": "jenkinsfile",
         "hcl": ".terraformrc",
-        "ini": ".coveragerc .editorconfig .flake8 .gitconfig .gitmodules .hgrc .npmrc .pylintrc .pypirc"
-        " pylintrc",
+        "ini": ".coveragerc .editorconfig .flake8 .gitconfig .gitmodules .hgrc .npmrc .pylintrc .pypirc pylintrc",
         "javascript": "jakefile",
         "json": ".all-contributorsrc .arcconfig .babelrc .bowerrc .eslintrc .jscsrc .jshintrc .nycrc"
         " .prettierrc .stylelintrc .swcrc .watchmanconfig",
@@ -196,8 +193,7 @@ _BY_EXTENSION = _inverted(
         "java": "jav java",
         "javascript": "cjs es6 js jsm jsx mjs",
         "jinja": "j2 jinja jinja2",
-        "json": "avsc code-workspace geojson har json json5 jsonc jsonl ndjson sarif tfstate topojson"
-        " webmanifest",
+        "json": "avsc code-workspace geojson har json json5 jsonc jsonl ndjson sarif tfstate topojson webmanifest",
         "jsonnet": "jsonnet libsonnet",
         "julia": "jl",
         "jupyter": "ipynb",

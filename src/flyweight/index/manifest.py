@@ -155,9 +155,7 @@ def _fields_of(body: str) -> Manifest:
             continue
         name, size_bytes, files, chunks, dead_chunks, dead = value.split(" ")
         segments.append(
-            SegmentEntry(
-                name, int(size_bytes), int(files), int(chunks), "" if dead == "-" else dead, int(dead_chunks)
-            )
+            SegmentEntry(name, int(size_bytes), int(files), int(chunks), "" if dead == "-" else dead, int(dead_chunks))
         )
     return Manifest(
         generation=int(fields["generation"]),
@@ -180,6 +178,5 @@ def _quote(text: str) -> str:
 def _unquote(text: str) -> str:
     first, *rest = text.split("%")
     return os.fsdecode(
-        first.encode("ascii")
-        + b"".join(bytes.fromhex(piece[:2]) + piece[2:].encode("ascii") for piece in rest)
+        first.encode("ascii") + b"".join(bytes.fromhex(piece[:2]) + piece[2:].encode("ascii") for piece in rest)
     )

@@ -12,9 +12,7 @@ def private_bytes(pid: int | str = "self") -> int:
     try:
         with open(f"/proc/{pid}/smaps_rollup", "rb") as file:
             return sum(
-                int(line.split()[1]) * 1024
-                for line in file
-                if line.startswith((b"Private_Clean:", b"Private_Dirty:"))
+                int(line.split()[1]) * 1024 for line in file if line.startswith((b"Private_Clean:", b"Private_Dirty:"))
             )
     except OSError:
         return 0

@@ -19,9 +19,7 @@ _ESCAPES = {b"n": b"\n", b"t": b"\t", b"b": b"\b"}
 _VALUE_PIECE = re.compile(rb'\\(.)|(")|([#;])|([^\\"#;]+)', re.DOTALL)
 
 
-def read_ignore_file(
-    path: bytes, *, follow: bool = False, limit: int = MAX_IGNORE_FILE_BYTES
-) -> bytes | None:
+def read_ignore_file(path: bytes, *, follow: bool = False, limit: int = MAX_IGNORE_FILE_BYTES) -> bytes | None:
     """The whole text of a regular file of at most ``limit`` bytes; None if it is not one or cannot be read.
 
     Like git, an ignore file inside a work tree is not read through a symbolic link (``follow`` false).

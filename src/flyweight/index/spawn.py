@@ -136,6 +136,4 @@ def escape(text: str) -> str:
 
 def unescape(text: str) -> str:
     pieces = text.split("\\\\")
-    return "\\".join(
-        piece.replace("\\t", "\t").replace("\\n", "\n").replace("\\r", "\r") for piece in pieces
-    )
+    return "\\".join(piece.replace("\\t", "\t").replace("\\n", "\n").replace("\\r", "\r") for piece in pieces)

@@ -76,7 +76,11 @@ class Team:
                         break
                     self._send(member, "files", batch)
                     member.in_flight += 1
-            if exhausted and (stopped() or not self._left) and not any(member.in_flight for member in self._members.values()):
+            if (
+                exhausted
+                and (stopped() or not self._left)
+                and not any(member.in_flight for member in self._members.values())
+            ):
                 return
             for fd, _ in self._poll.poll(_POLL_MS):
                 yield self._receive(self._members[fd])

@@ -174,9 +174,7 @@ class Worker:
     def _embed(self, path: str, text: bytes, chunks: list[Chunk]) -> bytes:
         directory, _, name = path.rpartition("/")
         place = f"{directory.rpartition('/')[2]} {name.partition('.')[0]}"
-        texts = [
-            self._name_prefix(place, piece) + text[piece.start_byte : piece.end_byte] for piece in chunks
-        ]
+        texts = [self._name_prefix(place, piece) + text[piece.start_byte : piece.end_byte] for piece in chunks]
         size = self._batch_size
         return b"".join(self._embedder.embed(texts[i : i + size]) for i in range(0, len(texts), size))
 
