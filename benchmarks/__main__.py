@@ -10,8 +10,8 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from benchmarks.evaluation_set import DEFAULT_LOCATION
-from benchmarks.figures import RESULTS, Report, print_figures
+from benchmarks.evaluation_set import DEFAULT_LOCATION, Unavailable
+from benchmarks.figures import RESULTS, Figure, Report, markdown_table, print_figures
 from benchmarks.settings import DEFAULT_PEERS_PYTHON, DEFAULT_WORK, Settings
 
 # In the order of the table: memory, speed, recall, building, quality.  Those that share a tree are
@@ -75,20 +75,33 @@ def main(
     )
     if peers and settings.peers_python is None:
         settings.say(f"no peers at {peers_python}: run 'make bench-peers' to measure them beside us")
-    figures = []
+    figures: list[Figure] = []
+    broken: list[str] = []
     for name in only or BENCHMARKS:
         start = time.perf_counter()
         settings.console.rule(name)
-        report = importlib.import_module(f"benchmarks.{name}").run(settings)
-        assert isinstance(report, Report)
-        report.detail["took_seconds"] = round(time.perf_counter() - start, 1)
-        report.write(results)
-        figures += report.figures
+        try:
+            report: Report = importlib.import_module(f"benchmarks.{name}").run(settings)
+        except Unavailable as error:
+            broken.append(name)
+            settings.console.print(f"{name} was not taken: {error}")
+        except Exception:
+            # One that breaks must not take the results of the others with it.
+            broken.append(name)
+            settings.console.print_exception()
+        else:
+            report.detail["took_seconds"] = round(time.perf_counter() - start, 1)
+            report.write(results)
+            figures += report.figures
     print_figures("Figures", figures, settings.console)
+    if not only:
+        (results / "summary.md").write_text(markdown_table(figures), encoding="utf-8")
     missed = [figure.name for figure in figures if figure.passed is False]
     if missed:
         settings.console.print(f"missed: {', '.join(missed)}")
-    sys.exit(1 if missed else 0)
+    if broken:
+        settings.console.print(f"not taken: {', '.join(broken)}")
+    sys.exit(1 if missed or broken else 0)
 
 
 if __name__ == "__main__":

@@ -77,6 +77,22 @@ def format_value(value: float | None, unit: str) -> str:
     return f"{value:,.{digits}f} {unit}".strip()
 
 
+def format_target(figure: Figure) -> str:
+    sign = "≤" if figure.direction == "at most" else "≥"
+    return f"{sign} {format_value(figure.target, figure.unit)}" if figure.target is not None else ""
+
+
+def markdown_table(figures: Iterable[Figure]) -> str:
+    """The figures as a table for a README."""
+    lines = ["| figure | value | target | | beside |", "|---|---:|---:|---|---|"]
+    for figure in figures:
+        beside = figure.peer if figure.value is not None else figure.skipped
+        value = format_value(figure.value, figure.unit)
+        cells = (figure.name, value, format_target(figure), figure.verdict, beside)
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
 def print_figures(title: str, figures: Iterable[Figure], console: Console) -> None:
     """A table of figures: value, target, verdict, peers, and why a figure is missing."""
     table = Table(title=title, title_justify="left", show_lines=False)
@@ -84,12 +100,10 @@ def print_figures(title: str, figures: Iterable[Figure], console: Console) -> No
         table.add_column(column, justify=justify, overflow="fold")  # type: ignore[arg-type]
     table.add_column("beside", overflow="fold")
     for figure in figures:
-        sign = "≤" if figure.direction == "at most" else "≥"
-        target = f"{sign} {format_value(figure.target, figure.unit)}" if figure.target is not None else ""
         style = {"pass": "green", "FAIL": "bold red", "skipped": "yellow"}.get(figure.verdict, "")
         verdict = f"[{style}]{figure.verdict}[/]" if style else ""
         beside = figure.peer if figure.value is not None else figure.skipped
-        table.add_row(figure.name, format_value(figure.value, figure.unit), target, verdict, beside)
+        table.add_row(figure.name, format_value(figure.value, figure.unit), format_target(figure), verdict, beside)
     console.print(table)
 
 

@@ -30,20 +30,6 @@ class VectorFiles:
     dimensions: int
 
 
-@dataclass(slots=True)
-class _BareChunk:
-    """A chunk with a vector and no text; what a segment builder asks of one."""
-
-    start_byte: int = 0
-    end_byte: int = 0
-    start_line: int = 1
-    end_line: int = 1
-    symbol: str = ""
-    scope: str = ""
-    kind: str = "lines"
-    symbols: tuple[str, ...] = ()
-
-
 def write_float_vectors(settings: Settings, indexed: IndexedTree, asked: list[str]) -> VectorFiles:
     """Embed every chunk of an index and every query, and write both as files and the chunks as a segment."""
     from flyweight.embed.static import StaticEmbedder
@@ -96,7 +82,9 @@ def _write_rows(indexed: IndexedTree, embedder: object, path: Path) -> int:
 
 def _write_segment(rows_path: Path, segment_path: Path, count: int, dimensions: int) -> None:
     from flyweight._build import SegmentBuilder
+    from flyweight.index.chunk import Chunk
 
+    bare = Chunk(0, 0, 1, 1, "", "", "lines", ())
     segment_path.unlink(missing_ok=True)
     builder = SegmentBuilder(os.fsencode(segment_path), dimensions, b"")
     with open(rows_path, "rb") as rows:
@@ -106,5 +94,5 @@ def _write_segment(rows_path: Path, segment_path: Path, count: int, dimensions: 
             values.fromfile(rows, part * dimensions)
             # Names in ascending order keep the rows in theirs.
             name = f"{first:09d}"
-            builder.add_file(name, "text", bytes(16), 0, b"", [_BareChunk()] * part, values.tobytes())
+            builder.add_file(name, "text", bytes(16), 0, b"", [bare] * part, values.tobytes())
     builder.finish()

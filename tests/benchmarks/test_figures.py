@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from benchmarks.figures import Figure, Report, format_value, print_figures
+from benchmarks.figures import Figure, Report, format_value, markdown_table, print_figures
 
 
 def test_a_value_at_its_limit_passes() -> None:
@@ -47,3 +47,8 @@ def test_the_table_says_why_a_figure_is_missing() -> None:
 )
 def test_values_keep_three_figures_or_so(value: float | None, shown: str) -> None:
     assert format_value(value, "ms") == shown
+
+
+def test_the_markdown_table_has_a_row_a_figure() -> None:
+    table = markdown_table([Figure("recall", 0.995, "", "measured", 0.99, "at least", peer="usearch 0.87")])
+    assert table.splitlines()[2:] == ["| recall | 0.995 | ≥ 0.990 | pass | usearch 0.87 |"]

@@ -12,7 +12,7 @@ import tempfile
 import time
 
 from flyweight._build import merge_segments
-from flyweight.errors import FlyweightError, IndexMismatchError, IndexMissingError, IndexWriteError
+from flyweight.errors import FlyweightError, IndexMismatchError, IndexMissingError, IndexWriteError, PathError
 from flyweight.index.catalogue import Catalogue
 from flyweight.index.compaction import segments_to_merge
 from flyweight.index.lock import LOCK_NAME, WriterLock
@@ -47,6 +47,10 @@ def build(
     run was interrupted.
     """
     walk(request.root)  # a root that is not there is said before anything is created
+    if os.path.commonpath([request.root, request.index_path]) == request.index_path:
+        raise PathError(
+            f"the index at {request.index_path} would hold {request.root}, the tree it is of: choose another index path"
+        )
     _make_index_directory(request.index_path)
     try:
         lock = WriterLock(request.index_path)
@@ -90,6 +94,8 @@ class _Build:
             if self._scan(catalogue, spool):
                 self._index(catalogue, spool)
         self._stats.interrupted = self._stopped()
+        if self._stats.interrupted and self._request.rebuild:
+            return self._abandoned_rebuild(catalogue)
         if not self._stats.interrupted:
             self._stats.removed = catalogue.kill_unseen()
         self._changed = self._changed or self._stats.removed > 0
@@ -261,6 +267,16 @@ class _Build:
         catalogue.added.insert(0, SegmentEntry(merged_name, size_bytes, files, chunks))
         self._publish(catalogue, complete=True)
 
+    def _abandoned_rebuild(self, catalogue: Catalogue) -> IndexStats:
+        """A fragment must not take the place of a whole index: the old manifest stands."""
+        for entry in catalogue.added:
+            _remove(os.path.join(self._request.index_path, entry.name))
+        try:
+            self._manifest = read_manifest(self._request.index_path)
+        except FlyweightError:
+            pass  # there was none, or it was the damage that the rebuild was to mend
+        return self._finished_stats()
+
     def _finished_stats(self) -> IndexStats:
         stats = self._stats
         stats.files = stats.unchanged + stats.added + stats.changed
@@ -297,9 +313,8 @@ def _batches(spool: Any) -> Iterator[list[Any]]:
 def _make_index_directory(index_path: str) -> None:
     try:
         os.makedirs(index_path, exist_ok=True)
-        ignore = os.path.join(index_path, ".gitignore")
-        if not os.path.exists(ignore):
-            with open(ignore, "w") as file:
+        if not os.listdir(index_path):  # only in a directory of our own: elsewhere it would hide the user's files
+            with open(os.path.join(index_path, ".gitignore"), "w") as file:
                 file.write("*\n")
     except OSError as error:
         raise IndexWriteError(f"cannot write to {index_path}: {error.strerror}") from None

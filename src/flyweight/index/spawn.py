@@ -13,7 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_SIGINT = 2  # `signal` would bring `enum` with it, 0.8 MB
+_SIGINT, _SIGTERM = 2, 15  # `signal` would bring `enum` with it, 0.8 MB
 # glibc keeps freed memory for reuse by default, up to 64 MB an arena; the builder's budget is for what it holds.
 # Below 4 MB a syntax tree's memory goes to the system and comes back with every file: 6 % of the time.
 _MALLOC_SETTINGS = {
@@ -57,6 +57,7 @@ def run_builder(
             {**os.environ, **_MALLOC_SETTINGS},
             file_actions=[(os.POSIX_SPAWN_DUP2, write_fd, 1)],
             setpgroup=0,
+            setsigmask=(_SIGINT, _SIGTERM),  # until its handlers stand
         )
     except OSError as error:
         os.close(read_fd)
@@ -87,9 +88,8 @@ class _Follower:
                 for line in lines:
                     self._take([unescape(field) for field in os.fsdecode(line).split("\t")])
             except BaseException as raised:  # a callback's error or an interrupt: the builder stops in good order
-                if self._raised is None:
-                    self._raised = raised
-                    _signal(pid)
+                self._raised = self._raised or raised
+                _signal(pid)  # every time: asked twice, the builder does not wait for its workers
         _, status = os.waitpid(pid, 0)
         if self._raised is not None:
             raise self._raised
