@@ -64,7 +64,7 @@ def build_index(index_path: Path) -> Callable[..., IndexStats]:
 
     def run(tree: SourceTree, *, dimensions: int = 64, rebuild: bool = False) -> IndexStats:
         request = BuildRequest(
-            str(tree.root), str(index_path), batch_size=32, memory_budget=64 << 20, rebuild=rebuild, workers=2
+            str(tree.root), str(index_path), batch_size=32, memory_budget=1 << 30, rebuild=rebuild, workers=2
         )
         return build(request, StaticEmbedder(dimensions), lambda progress: None)
 

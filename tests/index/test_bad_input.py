@@ -236,7 +236,7 @@ def test_files_that_vanish_or_change_between_walk_and_reading_are_survived(
                     os.mkfifo(place)
         return False
 
-    request = BuildRequest(str(tree.root), str(index_path), batch_size=32, memory_budget=64 << 20, workers=2)
+    request = BuildRequest(str(tree.root), str(index_path), batch_size=32, memory_budget=1 << 30, workers=2)
     stats = build(request, StaticEmbedder(64), lambda progress: None, change_once)
     assert stats.skipped["vanished"] >= len(paths[::8])
     assert_serves_only_versions_that_existed(index_path, tree)

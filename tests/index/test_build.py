@@ -10,11 +10,13 @@ from pathlib import Path
 
 import pytest
 from index_contents import expected_chunks, live_files, served_chunks
+from small_segments import SmallSegmentsWorker
 from source_tree import SourceTree
 
 from flyweight import IndexProgress, IndexStats, SearchConfig, SemanticSearchEngine
 from flyweight.embed.static import StaticEmbedder
 from flyweight.errors import BuildError, FlyweightError, IndexCorruptError, IndexMismatchError, PathError
+from flyweight.index import team
 from flyweight.index.build import build
 from flyweight.index.manifest import MANIFEST_NAME, read_manifest
 from flyweight.index.request import BuildRequest
@@ -22,15 +24,9 @@ from flyweight.index.request import BuildRequest
 BuildIndex = Callable[..., IndexStats]
 
 
-def request_for(
-    tree: SourceTree, index_path: Path, *, worker_share: int | None = None, workers: int = 2
-) -> BuildRequest:
-    """With a share, each worker writes a segment whenever it has collected a quarter of that."""
-    budget = 64 << 20
-    if worker_share is not None:
-        floor = BuildRequest("/", "/", batch_size=1, memory_budget=0, workers=1).worker_share()
-        budget = workers * worker_share - floor
-    return BuildRequest(str(tree.root), str(index_path), batch_size=32, memory_budget=budget, workers=workers)
+def request_for(tree: SourceTree, index_path: Path, *, workers: int = 2) -> BuildRequest:
+    # These builders are forked from a test run, which is larger than they should be.
+    return BuildRequest(str(tree.root), str(index_path), batch_size=32, memory_budget=1 << 30, workers=workers)
 
 
 def test_a_first_build_serves_every_chunk_of_every_file(
@@ -106,18 +102,36 @@ def test_an_index_inside_the_tree_is_not_indexed(tree: SourceTree) -> None:
     assert set(live_files(inside)) == set(tree.files)
 
 
-def test_a_build_in_many_segments_serves_the_same_as_one(tree: SourceTree, index_path: Path) -> None:
+def test_a_build_in_many_segments_serves_the_same_as_one(
+    tree: SourceTree, index_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     tree.grow(150)
+    monkeypatch.setattr(team, "Worker", SmallSegmentsWorker)
     names: set[str] = set()
 
     def note(progress: IndexProgress) -> None:
         names.update(name for name in os.listdir(index_path) if name.endswith(".segment"))
 
-    build(request_for(tree, index_path, worker_share=200_000), StaticEmbedder(64), note)
-    assert len(names) > 4, "the share was meant to be too small for one segment a worker"
+    build(request_for(tree, index_path), StaticEmbedder(64), note)
+    assert len(names) > 4
     assert served_chunks(index_path) == expected_chunks(tree.files)
     assert len(read_manifest(str(index_path)).segments) == 1
     assert len([name for name in os.listdir(index_path) if name.endswith(".segment")]) == 1
+
+
+def test_workers_that_have_grown_are_replaced_and_no_file_is_lost_or_taken_twice(
+    tree: SourceTree, index_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With no memory to itself a worker is spent after one file and hands the others back."""
+    tree.grow(30)
+    started: list[int] = []
+    fork = os.fork
+    monkeypatch.setattr(os, "fork", lambda: started.append(pid := fork()) or pid)
+    request = BuildRequest(str(tree.root), str(index_path), batch_size=32, memory_budget=13 << 20, workers=2)
+    stats = build(request, StaticEmbedder(64), lambda progress: None)
+    assert len(started) > 10
+    assert (stats.added, stats.files, stats.skipped) == (30, 30, {})
+    assert served_chunks(index_path) == expected_chunks(tree.files)
 
 
 @pytest.mark.parametrize("workers", [1, 2, 5])

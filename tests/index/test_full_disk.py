@@ -58,7 +58,7 @@ def test_a_full_disk_is_reported_and_damages_nothing(tree: SourceTree, memory_pa
     tree.grow(80)
     with small_disk(memory_path / "disk") as resize:
         index_path = memory_path / "disk" / "index"
-        request = BuildRequest(str(tree.root), str(index_path), batch_size=32, memory_budget=64 << 20, workers=2)
+        request = BuildRequest(str(tree.root), str(index_path), batch_size=32, memory_budget=1 << 30, workers=2)
         outcomes = Counter[str]()
         for size_kib in [4, 8, 12, 16, *range(24, 400, 24), 100_000]:
             resize(size_kib)
@@ -81,7 +81,7 @@ def test_an_index_survives_a_disk_that_fills_up_under_an_update(tree: SourceTree
     with small_disk(memory_path / "disk") as resize:
         resize(10_000)
         index_path = memory_path / "disk" / "index"
-        request = BuildRequest(str(tree.root), str(index_path), batch_size=32, memory_budget=64 << 20, workers=2)
+        request = BuildRequest(str(tree.root), str(index_path), batch_size=32, memory_budget=1 << 30, workers=2)
         build(request, StaticEmbedder(64), lambda progress: None)
         refused = 0
         for spare_kib in (0, 4, 8, 16, 32, 64):

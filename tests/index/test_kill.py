@@ -17,12 +17,14 @@ from types import FrameType
 
 import pytest
 from index_contents import expected_chunks, live_files, served_chunks
+from small_segments import SmallSegmentsWorker
 from source_tree import SourceTree
 
 from flyweight import SearchConfig, SemanticSearchEngine
 from flyweight.embed.static import StaticEmbedder
 from flyweight.errors import IndexLockedError, IndexMissingError
 from flyweight.index import build as building
+from flyweight.index import team
 from flyweight.index.__main__ import main
 from flyweight.index.manifest import MANIFEST_NAME
 from flyweight.index.request import BuildRequest
@@ -30,9 +32,9 @@ from flyweight.index.stats import IndexStats
 
 KILLS = int(os.environ.get("FLYWEIGHT_KILLS", "200"))
 FILES = 120
+MEMORY_BUDGET = 1 << 30  # these builders are forked from a test run, which is larger than they should be
 # The steps of the coordinator, by function; half of the kills fall on a random call within one of them.
 STEPS = ("_previous_manifest", "_remove_strays", "_scan", "_index", "_publish", "write_manifest", "_merge")
-_FLOOR = BuildRequest("/", "/", batch_size=1, memory_budget=0, workers=1).worker_share()
 
 
 class Builds:
@@ -41,8 +43,6 @@ class Builds:
     def __init__(self, tree: SourceTree, index_path: Path) -> None:
         self._tree = tree
         self._index_path = index_path
-        # So small a share that each worker writes several segments.
-        self._memory_budget = 2 * 200_000 - _FLOOR
 
     def start(self, *, rebuild: bool = False, step: str | None = None, call: int = 0) -> int:
         """Returns the process id; the builder and its workers are a process group.
@@ -58,7 +58,8 @@ class Builds:
         try:
             os.setpgid(0, 0)
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-            building._PUBLISH_EVERY_S = 0.0  # so that kills fall between many states
+            building._PUBLISH_EVERY_S = 0.0  # with many segments, so that kills fall between many states
+            team.Worker = SmallSegmentsWorker  # type: ignore[misc]
             if step is not None:
                 _kill_within(step, call)
             settings: dict[str, object] = {
@@ -66,7 +67,7 @@ class Builds:
                 "index_path": self._index_path,
                 "dimensions": 64,
                 "batch_size": 32,
-                "memory_budget": self._memory_budget,
+                "memory_budget": MEMORY_BUDGET,
                 "rebuild": int(rebuild),
                 "workers": 2,
             }
@@ -77,7 +78,7 @@ class Builds:
     def complete(self) -> IndexStats:
         """A run to the end, once the killed one's workers are gone."""
         request = BuildRequest(
-            str(self._tree.root), str(self._index_path), batch_size=32, memory_budget=64 << 20, workers=2
+            str(self._tree.root), str(self._index_path), batch_size=32, memory_budget=MEMORY_BUDGET, workers=2
         )
         for _ in range(200):
             try:
