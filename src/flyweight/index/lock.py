@@ -5,10 +5,15 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import time
 
 from flyweight.errors import IndexLockedError, IndexWriteError
 
 LOCK_NAME = "lock"
+
+# A child forked by a writer that was killed may hold the lock until the kernel is done with it, and a look at who
+# holds it takes it for a moment: neither is another writer.
+_PATIENCE_S = 0.5
 
 
 class WriterLock:
@@ -24,9 +29,7 @@ class WriterLock:
             self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError as error:
             raise IndexWriteError(f"cannot write to {index_path}: {error.strerror}") from None
-        try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        if not self._taken():
             holder = os.pread(self._fd, 32, 0).decode("ascii", "replace").strip() or "unknown"
             os.close(self._fd)
             raise IndexLockedError(
@@ -35,6 +38,18 @@ class WriterLock:
         with contextlib.suppress(OSError):  # who holds it is a courtesy; a full disk is reported by what needs it
             os.ftruncate(self._fd, 0)
             os.pwrite(self._fd, str(os.getpid()).encode(), 0)
+
+    def _taken(self) -> bool:
+        deadline = time.monotonic() + _PATIENCE_S
+        while True:
+            try:
+                fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                if time.monotonic() > deadline:
+                    return False
+                time.sleep(0.01)
+            else:
+                return True
 
     def forget(self) -> None:
         """In a forked child: closes this copy without unlocking."""
