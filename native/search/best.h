@@ -41,7 +41,7 @@ class Best {
     // Best first.
     std::vector<Scored>& sorted() {
         if (items_.size() > capacity_) cut();
-        std::sort(items_.begin(), items_.end(), better);
+        std::sort(items_.begin(), items_.end(), [](const Scored& a, const Scored& b) { return better(a, b); });
         return items_;
     }
     std::vector<Scored>& unsorted() {
@@ -52,7 +52,8 @@ class Best {
   private:
     void cut() {
         const auto last = items_.begin() + static_cast<std::ptrdiff_t>(capacity_);
-        std::nth_element(items_.begin(), last - 1, items_.end(), better);
+        std::nth_element(items_.begin(), last - 1, items_.end(),
+                         [](const Scored& a, const Scored& b) { return better(a, b); });
         items_.erase(last, items_.end());
         threshold_ = items_.back().score;
     }

@@ -6,6 +6,16 @@
 
 namespace flyweight::search {
 
+namespace {
+constexpr uint32_t kBlock = 32;
+
+bool any_above(const float* scores, float limit) {
+    uint32_t above = 0;
+    for (uint32_t i = 0; i < kBlock; ++i) above |= static_cast<uint32_t>(scores[i] > limit);
+    return above != 0;
+}
+}  // namespace
+
 void TermImpact::set_average_length(float average_length) {
     for (uint32_t code = 0; code < 256; ++code) {
         const float length = decode_length(static_cast<uint8_t>(code)) / std::max(average_length, 1.0F);
@@ -102,12 +112,16 @@ void Bm25::search_segment(const IndexView& view, uint32_t segment, const Priors&
             const float score = scores_[chunk - begin] * priors.of(view, ref);
             if (score > defining.threshold() && filter.admits(ref)) defining.offer(ref, score);
         }
-        for (uint32_t i = 0; i < end - begin; ++i) {
-            // A prior only lowers a score: most chunks are refused before theirs is looked up.
-            if (scores_[i] <= 0.0F || scores_[i] <= best.threshold()) continue;
-            const ChunkRef ref{segment, begin + i};
-            const float score = scores_[i] * priors.of(view, ref);
-            if (score > best.threshold() && filter.admits(ref)) best.offer(ref, score);
+        for (uint32_t block = 0; block < kWindow; block += kBlock) {
+            // A prior only lowers a score: most chunks are refused, 32 at a time, before theirs is looked up.
+            const float limit = std::max(0.0F, best.threshold());
+            if (!any_above(scores_.data() + block, limit)) continue;
+            for (uint32_t i = block; i < block + kBlock; ++i) {
+                if (scores_[i] <= limit) continue;
+                const ChunkRef ref{segment, begin + i};
+                const float score = scores_[i] * priors.of(view, ref);
+                if (score > best.threshold() && filter.admits(ref)) best.offer(ref, score);
+            }
         }
         std::fill_n(scores_.begin(), end - begin, 0.0F);
     }

@@ -240,6 +240,7 @@ def test_files_that_vanish_or_change_between_walk_and_reading_are_survived(
     stats = build(request, StaticEmbedder(64), lambda progress: None, change_once)
     assert stats.skipped["vanished"] >= len(paths[::8])
     assert_serves_only_versions_that_existed(index_path, tree)
+    assert not set(paths[::8]) & set(live_files(index_path)), "a file that is gone is served"
     assert not any(b"root:" in text for _, text in served_chunks(index_path)), "a link was followed"
     build(request, StaticEmbedder(64), lambda progress: None)
     gone = {path for kind, path in zip(itertools.cycle(kinds), paths, strict=False) if kind in kinds[:1] + kinds[2:5]}

@@ -11,8 +11,9 @@ from index_contents import expected_chunks, live_files, served_chunks
 from source_tree import SourceTree
 
 from flyweight import IndexStats, SearchConfig, SemanticSearchEngine
+from flyweight import engine as engine_module
 from flyweight.index.compaction import MAX_DEAD_SHARE, MAX_SEGMENTS
-from flyweight.index.manifest import read_manifest
+from flyweight.index.manifest import Manifest, read_manifest
 
 BuildIndex = Callable[..., IndexStats]
 
@@ -195,6 +196,25 @@ def test_generations_count_up(indexed: SourceTree, index_path: Path, build_index
         build_index(indexed)
         seen.append(read_manifest(str(index_path)).generation)
     assert seen == sorted(set(seen))
+
+
+def test_a_commit_between_reading_the_manifest_and_opening_its_segments_is_followed(
+    indexed: SourceTree, index_path: Path, build_index: BuildIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The most unlucky moment: the segments just read of are gone when they are opened, three times in a row."""
+    commits = iter(range(3))
+
+    def read_and_be_overtaken(path: str) -> Manifest:
+        manifest = read_manifest(path)
+        if next(commits, None) is not None:
+            build_index(indexed, rebuild=True)
+        return manifest
+
+    monkeypatch.setattr(engine_module, "read_manifest", read_and_be_overtaken)
+    with SemanticSearchEngine(SearchConfig(index_path=index_path)) as engine:
+        assert engine.search("record")
+        assert next(commits, None) is None
+        assert engine.manifest.generation == read_manifest(str(index_path)).generation
 
 
 READER = """

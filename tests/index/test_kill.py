@@ -10,7 +10,6 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
 from hashlib import blake2b
 from pathlib import Path
 from types import FrameType
@@ -33,8 +32,43 @@ from flyweight.index.stats import IndexStats
 KILLS = int(os.environ.get("FLYWEIGHT_KILLS", "200"))
 FILES = 120
 MEMORY_BUDGET = 1 << 30  # these builders are forked from a test run, which is larger than they should be
-# The steps of the coordinator, by function; half of the kills fall on a random call within one of them.
-STEPS = ("_previous_manifest", "_remove_strays", "_scan", "_index", "_publish", "write_manifest", "_merge")
+# The steps of the coordinator, by function, and how often a run may begin each. Half of the kills follow one of them,
+# the other half the clock.
+STEPS = {
+    "_previous_manifest": 1,
+    "_remove_strays": 2,
+    "_scan": 1,
+    "_index": 1,
+    "_publish": 6,
+    "write_manifest": 6,
+    "_merge": 1,
+}
+
+
+class Moment:
+    """When a builder dies: after a share of a usual run's time, or some calls after it has begun a step."""
+
+    def __init__(self, draw: random.Random, step: str) -> None:
+        self.step = step
+        self.share = 1.1 * draw.random()
+        self.beginning = draw.randint(1, STEPS.get(step, 1))
+        # Much of what matters happens within the first few calls of a step, some of it hundreds of calls on.
+        self.call = draw.choice((int(10 ** (3 * draw.random())), draw.randrange(250)))
+
+    def arm(self) -> None:
+        """Has this process kill its group at the moment, where that is a call."""
+        if not self.step:
+            return
+        os.register_at_fork(after_in_child=lambda: sys.setprofile(None))
+        sys.setprofile(self._count)
+
+    def _count(self, frame: FrameType, event: str, argument: object) -> None:
+        if self.beginning > 0:
+            self.beginning -= event == "call" and frame.f_code.co_name == self.step
+            return
+        self.call -= 1
+        if self.call < 0:
+            os.killpg(0, signal.SIGKILL)
 
 
 class Builds:
@@ -44,11 +78,8 @@ class Builds:
         self._tree = tree
         self._index_path = index_path
 
-    def start(self, *, rebuild: bool = False, step: str | None = None, call: int = 0) -> int:
-        """Returns the process id; the builder and its workers are a process group.
-
-        With a step it kills its whole group at that call of any function, counted from the step's beginning.
-        """
+    def start(self, moment: Moment | None = None, *, rebuild: bool = False) -> int:
+        """Returns the process id; the builder and its workers are a process group."""
         pid = os.fork()
         if pid:
             with contextlib.suppress(PermissionError, ProcessLookupError):
@@ -60,8 +91,8 @@ class Builds:
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
             building._PUBLISH_EVERY_S = 0.0  # with many segments, so that kills fall between many states
             team.Worker = SmallSegmentsWorker  # type: ignore[misc]
-            if step is not None:
-                _kill_within(step, call)
+            if moment is not None:
+                moment.arm()
             settings: dict[str, object] = {
                 "root": self._tree.root,
                 "index_path": self._index_path,
@@ -86,23 +117,6 @@ class Builds:
             except IndexLockedError:
                 time.sleep(0.01)
         raise AssertionError("the lock of a killed builder is still held")
-
-
-def _kill_within(step: str, call: int) -> None:
-    calls_left: int | None = None
-
-    def count(frame: FrameType, event: str, argument: object) -> None:
-        nonlocal calls_left
-        if calls_left is None:
-            if event == "call" and frame.f_code.co_name == step:
-                calls_left = call
-            return
-        calls_left -= 1
-        if calls_left < 0:
-            os.killpg(0, signal.SIGKILL)
-
-    os.register_at_fork(after_in_child=lambda: sys.setprofile(None))
-    sys.setprofile(count)
 
 
 def check_index(index_path: Path, tree: SourceTree, *, was_there: bool) -> None:
@@ -130,13 +144,6 @@ def builds(tree: SourceTree, index_path: Path) -> Builds:
     return Builds(tree, index_path)
 
 
-def moments(count: int, seed: int) -> Iterator[tuple[str | None, float]]:
-    """(step, share of it) or (None, share of a run's time), in turn."""
-    draw = random.Random(seed)
-    for number in range(count):
-        yield (STEPS[number // 2 % len(STEPS)] if number % 2 else None), draw.random()
-
-
 def test_a_builder_killed_at_any_moment_leaves_a_valid_index(
     tree: SourceTree, index_path: Path, builds: Builds
 ) -> None:
@@ -144,18 +151,18 @@ def test_a_builder_killed_at_any_moment_leaves_a_valid_index(
     tree.grow(FILES)
     duration = 0.1
     killed = 0
-    for tries, (step, share) in enumerate(moments(100 * KILLS, seed=1)):
-        # One in four is a first build, one in eight a rebuild; the others find an index and a changed tree.
-        first = tries % 4 == 3
+    for tries in range(100 * KILLS):
+        moment = Moment(draw, draw.choice(list(STEPS)) if tries % 2 else "")
+        # A quarter are first builds, an eighth rebuilds; the others find an index and a changed tree.
+        first = draw.random() < 0.25
         if first:
             shutil.rmtree(index_path, ignore_errors=True)
         tree.change(draw.randrange(1, 25))
         was_there = (index_path / MANIFEST_NAME).exists()
         started = time.monotonic()
-        # Most of what matters happens within the first few calls of a step, some of it a thousand calls on.
-        pid = builds.start(rebuild=tries % 8 == 0, step=step, call=int(10 ** (3 * share)))
-        if step is None:
-            time.sleep(share * duration * 1.1)
+        pid = builds.start(moment, rebuild=draw.random() < 0.125)
+        if not moment.step:
+            time.sleep(moment.share * duration)
             os.killpg(pid, signal.SIGKILL)
         _, status = os.waitpid(pid, 0)
         if os.waitstatus_to_exitcode(status) != -signal.SIGKILL:
