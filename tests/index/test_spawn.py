@@ -144,12 +144,13 @@ def test_an_interrupt_leaves_a_usable_index(tree: SourceTree, index_path: Path) 
 
 
 EARLY = """
-import sys
+import signal, sys
 from flyweight import SearchConfig, SemanticSearchEngine
 with SemanticSearchEngine(SearchConfig(index_path=sys.argv[2])) as engine:
     try:
         print("ready", flush=True)
         engine.index(sys.argv[1])
+        signal.pause()  # the interrupt comes after the build
     except KeyboardInterrupt:
         pass
 """
@@ -166,7 +167,7 @@ def test_an_interrupt_at_any_moment_ends_the_builder_without_a_word(tree: Source
         time.sleep(number * 0.03)
         process.send_signal(signal.SIGINT)
         _, error = process.communicate(timeout=30)
-        assert error == b""
+        assert error == b"", error.decode()
         assert process.returncode == 0
     engine_for(index_path).index(tree.root)
     assert served_chunks(index_path) == expected_chunks(tree.files)
