@@ -1,0 +1,54 @@
+// Import slots of loaded libraries: the words through which one library calls a function of another.
+//
+// What is taken for granted of a loaded ELF object, since the loader itself depends on it: the tables named by its
+// dynamic section are mapped as long as the object is listed, relocations are RELA with 64-bit slots, and they lie in
+// segments that can be written (no text relocations; a slot in a read-only segment is left alone). Section headers
+// and hash tables are not used and may be missing. A symbol's version is not looked at: none of the functions we
+// replace has two versions that differ.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace flyweight::memory {
+
+// A function that libraries import by name, what the name is bound to, and what stands in for it.
+struct ImportedFunction {
+    const char* name;
+    void* real;  // null: this system lacks the function
+    void* hook;
+    bool of_the_heap;  // malloc's family: left alone in the library that holds Python's own allocators
+};
+
+struct ImportedFunctions {
+    const ImportedFunction* first;
+    size_t count;
+    const void* ourselves;    // an address in the library that holds the hooks: never rewritten
+    const void* python_home;  // an address in the library that holds Python's allocators, or null
+};
+
+enum class ImportPass { patch, restore, inspect };
+
+struct ImportTally {
+    int libraries = 0;   // listed by the loader, whether visited or not
+    int patched = 0;     // libraries with a hook in a slot after the pass
+    int hooked = 0;      // slots that hold a hook after the pass
+    int unhooked = 0;    // slots that hold the real function, or a stub that will find it, after the pass
+    int foreign = 0;     // slots that hold a third function; they are never touched
+    bool again = false;  // a library was being relocated, or a stub was replaced: make another pass soon
+};
+
+// How many libraries the loader has added and removed in the life of the process.
+struct LoaderCount {
+    uint64_t added = 0;
+    uint64_t removed = 0;
+    bool operator==(const LoaderCount&) const = default;
+};
+LoaderCount count_loaded() noexcept;
+
+// Visits the import slots of every library but the first `skip` in the order of loading. Allocates nothing and takes
+// no lock but the loader's. With `insist`, a library that looks as if it were still being relocated is taken for one
+// whose relocated data just never becomes read-only.
+ImportTally visit_imports(ImportPass pass, const ImportedFunctions& functions, int skip, bool insist) noexcept;
+
+}  // namespace flyweight::memory

@@ -1,0 +1,563 @@
+#include "memory/native_hooks.h"
+
+#include <dlfcn.h>
+#include <link.h>
+#include <malloc.h>
+#include <sched.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <iterator>
+
+#include "memory/events.h"
+#include "memory/import_table.h"
+#include "memory/library_map.h"
+#include "memory/mapping_table.h"
+#include "memory/shadow_map.h"
+
+// Python's own allocators. Not there when the hooks are tested without Python.
+extern "C" __attribute__((weak)) void* PyObject_Malloc(size_t);
+
+namespace flyweight::memory {
+namespace {
+
+#if defined(__x86_64__)
+#define FLYWEIGHT_HOOKS_DLSYM(HOOK) HOOK(dlsym, false)
+#else
+#define FLYWEIGHT_HOOKS_DLSYM(HOOK)
+#endif
+
+// Name, and whether it belongs to malloc's family.
+#define FLYWEIGHT_HOOKS(HOOK)  \
+    HOOK(malloc, true)         \
+    HOOK(free, true)           \
+    HOOK(calloc, true)         \
+    HOOK(realloc, true)        \
+    HOOK(reallocarray, true)   \
+    HOOK(posix_memalign, true) \
+    HOOK(aligned_alloc, true)  \
+    HOOK(memalign, true)       \
+    HOOK(valloc, true)         \
+    HOOK(pvalloc, true)        \
+    HOOK(mmap, false)          \
+    HOOK(mmap64, false)        \
+    HOOK(munmap, false)        \
+    HOOK(mremap, false)        \
+    HOOK(dlopen, false)        \
+    HOOK(dlmopen, false)       \
+    HOOK(dlclose, false)       \
+    FLYWEIGHT_HOOKS_DLSYM(HOOK)
+
+// What the names are bound to. Hooks call through these: through our own import slots a tool that came after us would
+// be called, which calls us.
+struct RealFunctions {
+#define HOOK(name, of_the_heap) decltype(&::name) name = nullptr;
+    FLYWEIGHT_HOOKS(HOOK)
+#undef HOOK
+};
+RealFunctions real;
+
+std::atomic<bool> installed{false};
+void bring_up_to_date() noexcept;
+
+#define CALLER __builtin_extract_return_addr(__builtin_return_address(0))
+
+// --- malloc's family ------------------------------------------------------------------------------------------------
+
+// A record takes two granules, so a block must own two.
+inline size_t raised(size_t size) {
+    return size < kSmallestRequest ? kSmallestRequest : size;
+}
+// For functions that may want a multiple of the alignment; of a larger alignment such a size is no multiple anyway.
+inline size_t raised_evenly(size_t size) {
+    return size < kSmallestRequest ? 2 * kGranule : size;
+}
+
+// In sampled mode most blocks are none of our business: a countdown when they come, a look at their page when they go.
+inline bool only_samples() {
+    return tracker.attention.load(std::memory_order_relaxed) == kSampledOnly;
+}
+inline bool passes_unsampled(size_t size) {
+    if (!only_samples()) [[likely]]
+        return false;
+    if ((this_thread.until_sample -= static_cast<int64_t>(size)) >= 0) return true;
+    this_thread.until_sample += static_cast<int64_t>(size);  // the tracker will count it down itself
+    return false;
+}
+inline bool goes_unsampled(const void* block) {
+    return only_samples() && !tracker.may_be_sampled(block);
+}
+
+inline void* recorded(void* block, size_t size, void* caller) {
+    if (block != nullptr && !in_profiler()) [[likely]]
+        native_allocated(block, size, caller);
+    return block;
+}
+// The same, for where a call more or less is nothing.
+__attribute__((noinline)) void* recorded_rarely(void* block, size_t size, void* caller) {
+    return recorded(block, size, caller);
+}
+
+void* hook_malloc(size_t size) noexcept {
+    if (passes_unsampled(size)) return real.malloc(size);
+    return recorded(real.malloc(raised(size)), size, CALLER);
+}
+
+void hook_free(void* block) noexcept {
+    // Before the real free: afterwards the address may be another thread's block already.
+    if (block != nullptr && !goes_unsampled(block)) [[likely]]
+        native_freed(block);
+    real.free(block);
+}
+
+void* hook_calloc(size_t count, size_t size) noexcept {
+    size_t total;
+    if (__builtin_mul_overflow(count, size, &total)) return real.calloc(count, size);  // fails in its own way
+    if (passes_unsampled(total)) return real.calloc(count, size);
+    void* block = total < kSmallestRequest ? real.calloc(1, kSmallestRequest) : real.calloc(count, size);
+    return recorded(block, total, CALLER);
+}
+
+// realloc(block, 0) frees the block and returns null in the C library; other allocators return a smallest block, which
+// may be too small for a record.
+__attribute__((noinline)) void* reallocate_to_nothing(void* block, void* caller) {
+    native_freed(block);
+    void* smallest = real.realloc(block, 0);
+    if (smallest == nullptr) return nullptr;
+    const int saved = errno;
+    void* larger = real.realloc(smallest, kSmallestRequest);
+    errno = saved;
+    return larger == nullptr ? smallest : recorded_rarely(larger, 0, caller);
+}
+
+inline void* reallocate(void* block, size_t size, void* caller) {
+    if (block == nullptr) return recorded_rarely(real.malloc(raised(size)), size, caller);
+    if (size == 0) [[unlikely]]
+        return reallocate_to_nothing(block, caller);
+    if (goes_unsampled(block) && passes_unsampled(size)) return real.realloc(block, size);
+    const Taken taken = native_released(block);
+    void* moved = real.realloc(block, raised(size));
+    if (moved == nullptr) [[unlikely]] {
+        native_restored(block, taken);
+        return nullptr;
+    }
+    return recorded(moved, size, caller);
+}
+
+void* hook_realloc(void* block, size_t size) noexcept {
+    return reallocate(block, size, CALLER);
+}
+
+// The real one calls realloc through the C library's import slot, where a hook would record the block again.
+void* hook_reallocarray(void* block, size_t count, size_t size) noexcept {
+    size_t total;
+    if (__builtin_mul_overflow(count, size, &total)) {
+        errno = ENOMEM;
+        return nullptr;
+    }
+    return reallocate(block, total, CALLER);
+}
+
+int hook_posix_memalign(void** block, size_t alignment, size_t size) noexcept {
+    const int error = real.posix_memalign(block, alignment, raised(size));
+    if (error == 0) recorded_rarely(*block, size, CALLER);
+    return error;
+}
+
+void* hook_aligned_alloc(size_t alignment, size_t size) noexcept {
+    return recorded_rarely(real.aligned_alloc(alignment, raised_evenly(size)), size, CALLER);
+}
+
+void* hook_memalign(size_t alignment, size_t size) noexcept {
+    return recorded_rarely(real.memalign(alignment, raised_evenly(size)), size, CALLER);
+}
+
+void* hook_valloc(size_t size) noexcept {
+    return recorded_rarely(real.valloc(raised(size)), size, CALLER);
+}
+void* hook_pvalloc(size_t size) noexcept {
+    return recorded_rarely(real.pvalloc(raised(size)), size, CALLER);
+}
+
+// --- mmap's family --------------------------------------------------------------------------------------------------
+
+inline bool records_mappings() {
+    return installed.load(std::memory_order_relaxed);
+}
+
+inline uintptr_t number(const void* address) {
+    return reinterpret_cast<uintptr_t>(address);
+}
+
+struct MappingRequest {
+    void* hint;
+    size_t size;
+    int protection, flags, file;
+    off64_t offset;
+};
+
+template <class RealMap>
+void* map_memory(RealMap real_map, const MappingRequest& request, void* caller) noexcept {
+    const auto& [hint, size, protection, flags, file, offset] = request;
+    if (!records_mappings()) return real_map(hint, size, protection, flags, file, offset);
+    const auto kind = flags & MAP_ANONYMOUS ? MappingKind::anonymous : MappingKind::file;
+    const SiteId site =
+        kind == MappingKind::anonymous && !in_profiler() ? native_site(Domain::mapped, caller) : SiteId{};
+    const auto record = [&](MappingChange& change, void* start) {
+        if (start == MAP_FAILED || !change) return;
+        if (in_profiler()) {
+            change.unmap(number(start), size);
+        } else {
+            change.map(number(start), size, kind, site);
+        }
+    };
+    if (flags & MAP_FIXED) {  // may end known intervals
+        MappingChange change;
+        void* start = real_map(hint, size, protection, flags, file, offset);
+        record(change, start);
+        return start;
+    }
+    void* start = real_map(hint, size, protection, flags, file, offset);  // may take seconds to populate
+    MappingChange change;
+    record(change, start);
+    return start;
+}
+
+void* hook_mmap(void* hint, size_t size, int protection, int flags, int file, off_t offset) noexcept {
+    return map_memory(real.mmap, {hint, size, protection, flags, file, offset}, CALLER);
+}
+
+void* hook_mmap64(void* hint, size_t size, int protection, int flags, int file, off64_t offset) noexcept {
+    return map_memory(real.mmap64, {hint, size, protection, flags, file, offset}, CALLER);
+}
+
+int hook_munmap(void* start, size_t size) noexcept {
+    if (!records_mappings()) return real.munmap(start, size);
+    MappingChange change;
+    const int result = real.munmap(start, size);
+    if (result == 0 && change) change.unmap(number(start), size);
+    return result;
+}
+
+// Declared with an ellipsis in the C library; on the architectures served here its argument travels like any fifth.
+void* hook_mremap(void* old_start, size_t old_size, size_t new_size, int flags, void* wanted) noexcept {
+    if (!records_mappings()) return real.mremap(old_start, old_size, new_size, flags, wanted);
+    const SiteId site = in_profiler() ? SiteId{} : native_site(Domain::mapped, CALLER);
+    MappingChange change;
+    void* start = real.mremap(old_start, old_size, new_size, flags, wanted);
+    if (start != MAP_FAILED && change) {
+        const bool keeps_old = old_size == 0 || (flags & MREMAP_DONTUNMAP);
+        change.remap(number(old_start), old_size, number(start), new_size, keeps_old, site);
+    }
+    return start;
+}
+
+// --- the loader -----------------------------------------------------------------------------------------------------
+
+// The loader looks for a name without a slash where the calling library says, and takes us for the caller. So the
+// directories that it would search for the caller and not for us are searched here first. Both lists end alike, in
+// the directories of the environment and the system.
+class CallersDirectories {
+  public:
+    explicit CallersDirectories(void* caller) noexcept {
+        if (!read(caller, theirs_) || !read(reinterpret_cast<void*>(&bring_up_to_date), ours_)) return;
+        count_ = theirs_->dls_cnt;
+        for (unsigned i = ours_->dls_cnt; i > 0 && count_ > 0 && same(ours_->dls_serpath[i - 1], last()); --i) --count_;
+    }
+    ~CallersDirectories() {
+        real.free(theirs_);
+        real.free(ours_);
+    }
+    CallersDirectories(const CallersDirectories&) = delete;
+    CallersDirectories& operator=(const CallersDirectories&) = delete;
+
+    unsigned count() const { return count_; }
+    // False when the directory has no such file.
+    bool join(unsigned index, const char* name, char (&path)[4096]) const {
+        const char* directory = theirs_->dls_serpath[index].dls_name;
+        const size_t directory_length = std::strlen(directory), name_length = std::strlen(name);
+        if (directory_length + name_length + 2 > sizeof path) return false;
+        std::memcpy(path, directory, directory_length);
+        path[directory_length] = '/';
+        std::memcpy(path + directory_length + 1, name, name_length + 1);
+        return access(path, R_OK) == 0;
+    }
+
+  private:
+    static bool read(void* address, Dl_serinfo*& list) noexcept {
+        Dl_info info;
+        void* library = nullptr;
+        if (dladdr1(address, &info, &library, RTLD_DL_LINKMAP) == 0 || library == nullptr) return false;
+        Dl_serinfo size;
+        if (dlinfo(library, RTLD_DI_SERINFOSIZE, &size) != 0) return false;
+        list = static_cast<Dl_serinfo*>(real.malloc(size.dls_size));
+        if (list == nullptr) return false;
+        std::memcpy(static_cast<void*>(list), &size, offsetof(Dl_serinfo, dls_serpath));
+        return dlinfo(library, RTLD_DI_SERINFO, list) == 0;
+    }
+    static bool same(const Dl_serpath& a, const Dl_serpath& b) { return std::strcmp(a.dls_name, b.dls_name) == 0; }
+    const Dl_serpath& last() const { return theirs_->dls_serpath[count_ - 1]; }
+
+    Dl_serinfo* theirs_ = nullptr;
+    Dl_serinfo* ours_ = nullptr;
+    unsigned count_ = 0;
+};
+
+template <class Open>
+void* open_for(void* caller, const char* name, int flags, Open&& open) noexcept {
+    if (name != nullptr && name[0] != '\0' && std::strchr(name, '/') == nullptr) {
+        const CallersDirectories directories(caller);
+        if (directories.count() > 0) {
+            // A library that is loaded under this name is found before any directory is searched.
+            if (void* handle = open(name, flags | RTLD_NOLOAD)) return handle;
+            char path[4096];
+            for (unsigned i = 0; i < directories.count(); ++i) {
+                if (!directories.join(i, name, path)) continue;
+                if (void* handle = open(path, flags)) return handle;
+            }
+        }
+    }
+    return open(name, flags);
+}
+
+void* hook_dlopen(const char* name, int flags) noexcept {
+    void* handle = open_for(CALLER, name, flags, [](const char* n, int f) { return real.dlopen(n, f); });
+    if (handle != nullptr) bring_up_to_date();
+    return handle;
+}
+
+void* hook_dlmopen(Lmid_t space, const char* name, int flags) noexcept {
+    const auto open = [space](const char* n, int f) { return real.dlmopen(space, n, f); };
+    // Another space's libraries call that space's own C library; the loader does not list them for us.
+    void* handle = space == LM_ID_BASE ? open_for(CALLER, name, flags, open) : open(name, flags);
+    if (handle != nullptr) bring_up_to_date();
+    return handle;
+}
+
+int hook_dlclose(void* handle) noexcept {
+    const int result = real.dlclose(handle);
+    if (result == 0) bring_up_to_date();
+    return result;
+}
+
+// --- the table ------------------------------------------------------------------------------------------------------
+
+#if defined(__x86_64__)
+void* hook_dlsym(void* handle, const char* name) noexcept;
+#endif
+
+#define HOOK(name, of_the_heap) {#name, nullptr, reinterpret_cast<void*>(&hook_##name), of_the_heap},
+ImportedFunction table[] = {FLYWEIGHT_HOOKS(HOOK)};
+#undef HOOK
+
+#if defined(__x86_64__)
+// ctypes, cffi and plug-ins find malloc by name; what they get must be what libraries get that import it.
+extern "C" __attribute__((used)) void* flyweight_hook_by_name(void* handle, const char* name) noexcept {
+    if (handle == RTLD_NEXT || name == nullptr || !installed.load(std::memory_order_relaxed)) return nullptr;
+    for (const ImportedFunction& function : table) {
+        if (std::strcmp(function.name, name) != 0) continue;
+        return function.real != nullptr && real.dlsym(handle, name) == function.real ? function.hook : nullptr;
+    }
+    return nullptr;
+}
+
+// RTLD_NEXT and RTLD_DEFAULT mean something else for every caller, and the real function knows its caller by the
+// return address: hence a jump, with the stack as it was.
+__attribute__((naked)) void* hook_dlsym(void*, const char*) noexcept {
+    asm("push %%rdi\n\t"
+        "push %%rsi\n\t"
+        "sub $8, %%rsp\n\t"
+        "call flyweight_hook_by_name\n\t"
+        "add $8, %%rsp\n\t"
+        "pop %%rsi\n\t"
+        "pop %%rdi\n\t"
+        "test %%rax, %%rax\n\t"
+        "jz 1f\n\t"
+        "ret\n"
+        "1:\n\t"
+        "jmp *%0"
+        :
+        : "m"(real.dlsym));
+}
+#endif
+
+// A program that is not position-independent and takes a function's address makes its own stub the function's address
+// for everybody, and the stub jumps through a slot that we rewrite. The real function is then defined further on.
+void* resolve(const char* name) {
+    void* found = dlsym(RTLD_DEFAULT, name);
+    Dl_info info;
+    const ElfW(Sym)* symbol = nullptr;
+    if (found == nullptr || dladdr1(found, &info, (void**)&symbol, RTLD_DL_SYMENT) == 0 || symbol == nullptr ||
+        symbol->st_shndx != SHN_UNDEF) {
+        return found;
+    }
+    void* program = dlopen(nullptr, RTLD_LAZY);
+    for (auto* library = static_cast<link_map*>(program); library != nullptr; library = library->l_next) {
+        void* candidate = dlsym(library, name);
+        void* home = nullptr;
+        if (candidate != nullptr && candidate != found && dladdr1(candidate, &info, &home, RTLD_DL_LINKMAP) != 0 &&
+            home == library) {
+            found = candidate;
+            break;
+        }
+    }
+    dlclose(program);
+    return found;
+}
+
+void resolve_once() {
+    if (real.malloc != nullptr) return;
+    for (ImportedFunction& function : table) function.real = resolve(function.name);
+    size_t i = 0;
+#define HOOK(name, of_the_heap) real.name = reinterpret_cast<decltype(real.name)>(table[i++].real);
+    FLYWEIGHT_HOOKS(HOOK)
+#undef HOOK
+}
+
+ImportedFunctions functions() {
+    return {table, std::size(table), reinterpret_cast<const void*>(&bring_up_to_date),
+            reinterpret_cast<const void*>(&PyObject_Malloc)};
+}
+
+// --- passes ---------------------------------------------------------------------------------------------------------
+
+// One thread at a time makes passes. Others leave a request behind and go on: waiting for a thread that waits for the
+// loader, while being inside the loader, would be a deadlock.
+std::atomic<uint32_t> requests{0};
+__thread bool passing __attribute__((tls_model("initial-exec"))) = false;
+bool stopped_for_fork = false;
+
+std::atomic<int> patched{0}, foreign{0};
+std::atomic<bool> again{false};
+// Of the thread that makes the pass:
+LoaderCount seen;
+int visited = 0;              // libraries in order of loading that need no further visit
+int known_unhooked = 0;       // slots that could not be patched
+int attempts = 0;             // passes since the loader's list last changed
+constexpr int kPatience = 8;  // passes, at the ticker's pace two seconds: no relocation takes that long
+
+void make_pass() noexcept {
+    if (!installed.load(std::memory_order_acquire)) return;
+    const LoaderCount now = count_loaded();  // before the visit: what is loaded during it counts as news
+    const bool changed = !(now == seen);
+    if (!changed && !again.load(std::memory_order_relaxed)) return;
+    attempts = changed ? 0 : attempts + 1;
+    const bool only_news = changed && now.removed == seen.removed && visited > 0;
+    const ImportTally tally =
+        visit_imports(ImportPass::patch, functions(), only_news ? visited : 0, attempts >= kPatience);
+    if (only_news) {
+        patched.fetch_add(tally.patched, std::memory_order_relaxed);
+        foreign.fetch_add(tally.foreign, std::memory_order_relaxed);
+        known_unhooked += tally.unhooked;
+    } else {
+        patched.store(tally.patched, std::memory_order_relaxed);
+        known_unhooked = tally.unhooked;
+    }
+    // News are visited twice: a library seen for the first time may have been in the middle of its relocation.
+    again.store((changed || tally.again) && attempts <= kPatience, std::memory_order_relaxed);
+    visited = tally.libraries;
+    seen = now;
+    if (changed) refresh_library_map();
+}
+
+void bring_up_to_date() noexcept {
+    if (requests.fetch_add(1, std::memory_order_acq_rel) > 0) return;
+    passing = true;
+    uint32_t answered;
+    do {
+        answered = requests.load(std::memory_order_acquire);
+        make_pass();
+    } while (requests.fetch_sub(answered, std::memory_order_acq_rel) != answered);
+    passing = false;
+}
+
+void begin_passes() noexcept {
+    uint32_t none = 0;
+    while (!requests.compare_exchange_weak(none, 1, std::memory_order_acq_rel)) {
+        none = 0;
+        sched_yield();
+    }
+    passing = true;
+}
+
+void end_passes() noexcept {
+    while (requests.fetch_sub(1, std::memory_order_acq_rel) != 1) make_pass();
+    passing = false;
+}
+
+}  // namespace
+
+void install_native_hooks() noexcept {
+    const int saved = errno;
+    begin_passes();
+    if (!installed.load(std::memory_order_relaxed)) {
+        resolve_once();
+        clear_mapping_table();
+        installed.store(true, std::memory_order_release);
+        seen = {};
+        visited = 0;
+        make_pass();
+    }
+    end_passes();
+    errno = saved;
+}
+
+void remove_native_hooks() noexcept {
+    const int saved = errno;
+    begin_passes();
+    if (installed.exchange(false, std::memory_order_acq_rel)) {
+        // Where a hook stands the loader has finished its work, whatever the protection looks like.
+        visit_imports(ImportPass::restore, functions(), 0, true);
+        again.store(false, std::memory_order_relaxed);
+        patched.store(0, std::memory_order_relaxed);
+        foreign.store(0, std::memory_order_relaxed);
+        clear_mapping_table();
+    }
+    end_passes();
+    errno = saved;
+}
+
+void look_for_new_libraries() noexcept {
+    if (!installed.load(std::memory_order_relaxed)) return;
+    const int saved = errno;
+    bring_up_to_date();
+    errno = saved;
+}
+
+int patched_libraries() noexcept {
+    return patched.load(std::memory_order_relaxed);
+}
+int foreign_import_slots() noexcept {
+    return foreign.load(std::memory_order_relaxed);
+}
+
+bool native_hooks_displaced() noexcept {
+    if (!installed.load(std::memory_order_relaxed)) return false;
+    const int saved = errno;
+    begin_passes();
+    make_pass();
+    const ImportTally tally = visit_imports(ImportPass::inspect, functions(), 0, false);
+    const bool displaced = tally.foreign > foreign.load(std::memory_order_relaxed) || tally.unhooked > known_unhooked;
+    end_passes();
+    errno = saved;
+    return displaced;
+}
+
+void lock_native_hooks_for_fork() noexcept {
+    if (passing) return;  // a signal handler forks in the middle of our own pass
+    begin_passes();
+    stopped_for_fork = true;
+}
+
+void unlock_native_hooks_after_fork() noexcept {
+    if (!stopped_for_fork) return;
+    stopped_for_fork = false;
+    end_passes();
+}
+
+}  // namespace flyweight::memory

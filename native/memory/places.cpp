@@ -1,0 +1,317 @@
+#include "memory/places.h"
+
+#include <unwind.h>
+
+#include <cstring>
+
+#include "memory/library_map.h"
+#include "memory/slow_lock.h"
+
+#if PY_VERSION_HEX < 0x030c0000
+#define PyUnstable_Eval_RequestCodeExtraIndex _PyEval_RequestCodeExtraIndex
+#define PyUnstable_Code_GetExtra _PyCode_GetExtra
+#define PyUnstable_Code_SetExtra _PyCode_SetExtra
+#endif
+
+namespace flyweight::memory {
+namespace {
+
+// What we know about a code object. Numbers start at 1.
+struct Code {
+    uint32_t file, function;
+    uint32_t first_place;
+    uint32_t next_free;
+};
+
+struct Place {
+    PlaceKey key;
+    SiteId site;
+    uint32_t next_in_bucket;
+    uint32_t next_in_code;
+};
+
+constexpr size_t kMostCodes = size_t{1} << 20;
+constexpr size_t kMostPlaces = size_t{1} << 21;
+constexpr size_t kBuckets = size_t{1} << 15;
+
+StableArray<Code, kMostCodes> codes;
+StableArray<Place, kMostPlaces> places;
+StableArray<uint32_t, kBuckets> buckets;
+uint32_t free_code = 0;
+uint32_t free_place = 0;
+
+// The index of our note in the code extra of one interpreter. Interpreters number theirs independently.
+struct ExtraIndex {
+    int64_t interpreter;
+    Py_ssize_t index;
+};
+constexpr size_t kMostInterpreters = 64;
+ExtraIndex extra_indexes[kMostInterpreters];
+size_t extra_index_count = 0;
+
+uint32_t& bucket_of(PlaceKey key) noexcept { return buckets[(key * 0x9e3779b97f4a7c15ULL) >> 49]; }
+
+SiteId find_place(PlaceKey key) noexcept {
+    for (uint32_t at = bucket_of(key); at != 0; at = places[at].next_in_bucket) {
+        if (places[at].key == key) return places[at].site;
+    }
+    return kNoSite;
+}
+
+void remember_place(PlaceKey key, SiteId site, uint32_t code) noexcept {
+    uint32_t number = free_place;
+    if (number != 0) {
+        free_place = places[number].next_in_code;
+    } else {
+        const size_t fresh = places.append();
+        if (fresh == kMostPlaces) return;  // it will be resolved again each time
+        number = static_cast<uint32_t>(fresh);
+    }
+    uint32_t& bucket = bucket_of(key);
+    places[number] = {key, site, bucket, code != 0 ? codes[code].first_place : 0};
+    bucket = number;
+    if (code != 0) codes[code].first_place = number;
+    tracker.cache.put(key, site);
+}
+
+void forget_place(uint32_t number) noexcept {
+    const PlaceKey key = places[number].key;
+    for (uint32_t* at = &bucket_of(key); *at != 0; at = &places[*at].next_in_bucket) {
+        if (*at == number) {
+            *at = places[number].next_in_bucket;
+            break;
+        }
+    }
+    tracker.cache.remove(key);
+    places[number].next_in_code = free_place;
+    free_place = number;
+}
+
+// CPython deallocates a code object of ours.
+void code_dies(void* note) {
+    const auto number = static_cast<uint32_t>(reinterpret_cast<uintptr_t>(note));
+    if (number == 0) return;
+    SlowLock lock;
+    for (uint32_t at = codes[number].first_place; at != 0;) {
+        const uint32_t next = places[at].next_in_code;
+        forget_place(at);
+        at = next;
+    }
+    codes[number] = {0, 0, 0, free_code};
+    free_code = number;
+}
+
+// -1: this interpreter has no index to give.
+Py_ssize_t extra_index(PyThreadState* thread) noexcept {
+    const int64_t interpreter = PyInterpreterState_GetID(thread->interp);
+    for (size_t i = 0; i < extra_index_count; ++i) {
+        if (extra_indexes[i].interpreter == interpreter) return extra_indexes[i].index;
+    }
+    if (extra_index_count == kMostInterpreters) return -1;
+    const Py_ssize_t index = PyUnstable_Eval_RequestCodeExtraIndex(code_dies);
+    extra_indexes[extra_index_count++] = {interpreter, index};
+    return index;
+}
+
+// The text of a str object without asking Python to encode it. Only what has a compact form; others have no name.
+uint32_t intern_text(PyObject* text) noexcept {
+    if (text == nullptr || !PyUnicode_Check(text)) return 0;
+    if (PyUnicode_IS_COMPACT_ASCII(text)) {
+        return tracker.strings.intern({reinterpret_cast<const char*>(PyUnicode_1BYTE_DATA(text)),
+                                       static_cast<size_t>(PyUnicode_GET_LENGTH(text))});
+    }
+    char utf8[StringTable::kLongestName];
+    size_t used = 0;
+    const int kind = PyUnicode_KIND(text);
+    const void* data = PyUnicode_DATA(text);
+    for (Py_ssize_t i = 0; i < PyUnicode_GET_LENGTH(text) && used + 4 <= sizeof utf8; ++i) {
+        const Py_UCS4 c = PyUnicode_READ(kind, data, i);
+        if (c < 0x80) {
+            utf8[used++] = static_cast<char>(c);
+        } else if (c < 0x800) {
+            utf8[used++] = static_cast<char>(0xc0 | c >> 6);
+            utf8[used++] = static_cast<char>(0x80 | (c & 0x3f));
+        } else if (c < 0x10000) {
+            if (c >= 0xd800 && c < 0xe000) {  // a lone surrogate has no UTF-8
+                utf8[used++] = '?';
+                continue;
+            }
+            utf8[used++] = static_cast<char>(0xe0 | c >> 12);
+            utf8[used++] = static_cast<char>(0x80 | (c >> 6 & 0x3f));
+            utf8[used++] = static_cast<char>(0x80 | (c & 0x3f));
+        } else {
+            utf8[used++] = static_cast<char>(0xf0 | c >> 18);
+            utf8[used++] = static_cast<char>(0x80 | (c >> 12 & 0x3f));
+            utf8[used++] = static_cast<char>(0x80 | (c >> 6 & 0x3f));
+            utf8[used++] = static_cast<char>(0x80 | (c & 0x3f));
+        }
+    }
+    return tracker.strings.intern({utf8, used});
+}
+
+// Our note about a code object, made if it has none; 0 when it cannot carry one, and its places are not remembered.
+uint32_t note_of(PyThreadState* thread, PyCodeObject* code) noexcept {
+    const Py_ssize_t index = extra_index(thread);
+    if (index < 0) return 0;
+    void* note = nullptr;
+    if (PyUnstable_Code_GetExtra(reinterpret_cast<PyObject*>(code), index, &note) == 0 && note != nullptr) {
+        return static_cast<uint32_t>(reinterpret_cast<uintptr_t>(note));
+    }
+    uint32_t number = free_code;
+    if (number != 0) {
+        free_code = codes[number].next_free;
+    } else {
+        const size_t fresh = codes.append();
+        if (fresh == kMostCodes) return 0;
+        number = static_cast<uint32_t>(fresh);
+    }
+    codes[number] = {intern_text(code->co_filename), intern_text(code->co_qualname), 0, 0};
+    // Allocates through PyMem; the hook sees that we are at work and lets it pass.
+    if (PyUnstable_Code_SetExtra(reinterpret_cast<PyObject*>(code), index,
+                                 reinterpret_cast<void*>(uintptr_t{number})) != 0) {
+        codes[number].next_free = free_code;
+        free_code = number;
+        return 0;
+    }
+    return number;
+}
+
+SiteId add_site(uint32_t file, uint32_t function, int line, Domain domain) noexcept {
+    const SiteId site = tracker.sites.find_or_add({file, function, line > 0 ? static_cast<uint32_t>(line) : 0, domain},
+                                                  tracker.tick.load(std::memory_order_relaxed));
+    if (site == kNoSite) tracker.attention.fetch_or(kTooMuchMemory, std::memory_order_relaxed);
+    return site;
+}
+
+SiteId resolve_in_frame(PyThreadState* thread, const Frame* frame, PyCodeObject* code, Domain domain,
+                        PlaceKey key) noexcept {
+    if (const SiteId known = find_place(key); known != kNoSite) {
+        tracker.cache.put(key, known);
+        return known;
+    }
+    const uint32_t note = note_of(thread, code);
+    const int line = PyCode_Addr2Line(code, instruction_offset(code, instruction(frame)));
+    const SiteId site = note != 0 ? add_site(codes[note].file, codes[note].function, line, domain)
+                                  : add_site(intern_text(code->co_filename), intern_text(code->co_qualname), line, domain);
+    if (site != kNoSite && note != 0) remember_place(key, site, note);
+    return site;
+}
+
+struct NativeWalk {
+    uintptr_t addresses[64];
+    size_t count;
+    size_t skip;
+};
+
+_Unwind_Reason_Code step(_Unwind_Context* context, void* data) {
+    auto& walk = *static_cast<NativeWalk*>(data);
+    const uintptr_t address = _Unwind_GetIP(context);
+    if (address == 0 || walk.count == sizeof walk.addresses / sizeof walk.addresses[0]) return _URC_END_OF_STACK;
+    if (walk.skip > 0) {
+        --walk.skip;
+        return _URC_NO_REASON;
+    }
+    walk.addresses[walk.count++] = address;
+    return _URC_NO_REASON;
+}
+
+}  // namespace
+
+bool reserve_places() noexcept {
+    if (!codes.reserve() || !places.reserve() || !buckets.reserve()) return false;
+    if (codes.size() == 0) codes.append();
+    if (places.size() == 0) places.append();
+    return true;
+}
+
+void clear_places() noexcept {
+    SlowLock lock;
+    places.clear();
+    buckets.clear();
+    free_place = 0;
+    for (size_t i = 1; i < codes.size(); ++i) codes[i].first_place = 0;
+    places.append();
+}
+
+size_t places_own_bytes() noexcept {
+    return codes.used_bytes() + places.used_bytes() + (places.size() > 1 ? kBuckets * sizeof(uint32_t) : 0);
+}
+
+SiteId resolve_frame(PyThreadState* thread, Domain domain, PlaceKey key) noexcept {
+    if (in_profiler()) return kNoSite;
+    ProfilerScope scope;
+    SlowLock lock;
+    const Frame* const current = thread != nullptr ? current_frame(thread) : nullptr;
+    for (const Frame* frame = current; frame != nullptr; frame = frame->previous) {
+        PyCodeObject* const code = code_of(frame);
+        if (code == nullptr) continue;
+        // Only the running frame's own instruction identifies the place; behind a frame of C code it depends on more.
+        const PlaceKey frame_key = frame == current ? key : place_key(instruction(frame), domain);
+        return resolve_in_frame(thread, frame, code, domain, frame_key);
+    }
+    return add_site(tracker.strings.intern("<interpreter>"), tracker.strings.intern("<no Python frame>"), 0, domain);
+}
+
+SiteId resolve_place(const Frame* frame, Domain domain) noexcept {
+    const PlaceKey key = place_key(instruction(frame), domain);
+    if (const SiteId site = tracker.cache.find(key); site != kNoSite) return site;
+    PyCodeObject* const code = code_of(frame);
+    PyThreadState* const thread = attached_thread();
+    if (code == nullptr || thread == nullptr) return kNoSite;
+    return resolve_in_frame(thread, frame, code, domain, key);
+}
+
+SiteId resolve_caller(void* caller, Domain domain, PlaceKey key) noexcept {
+    if (in_profiler()) return kNoSite;
+    ProfilerScope scope;
+    SlowLock lock;
+    if (const SiteId known = find_place(key); known != kNoSite) {
+        tracker.cache.put(key, known);
+        return known;
+    }
+    const char* library = library_of(caller);
+    const SiteId site = add_site(tracker.strings.intern(library != nullptr ? library : "<unknown library>"),
+                                 tracker.strings.intern("<native>"), 0, domain);
+    if (site != kNoSite) remember_place(key, site, 0);
+    return site;
+}
+
+StackId capture_stack(uint32_t* native_stack) noexcept {
+    if (native_stack != nullptr && tracker.settings.native_stacks) {
+        NativeWalk walk;
+        walk.count = 0;
+        walk.skip = 0;
+        _Unwind_Backtrace(step, &walk);
+        *native_stack = tracker.stacks.intern_native(walk.addresses, walk.count);
+    }
+    PyThreadState* const thread = attached_thread_if_any();
+    if (thread == nullptr) return 0;
+    struct Step {
+        SiteId place;
+        bool entry;
+    };
+    Step steps[StackTable::kDeepest];
+    size_t depth = 0;
+    for (const Frame* frame = current_frame(thread); frame != nullptr && depth < StackTable::kDeepest;
+         frame = frame->previous) {
+        const SiteId place = resolve_place(frame, Domain::python);
+        if (place != kNoSite) steps[depth++] = {place, entered_from_c(frame)};
+    }
+    StackId stack = 0;
+    while (depth-- > 0) stack = tracker.stacks.push(stack, steps[depth].place, steps[depth].entry);
+    return stack;
+}
+
+void forget_native_places() noexcept {
+    SlowLock lock;
+    for (size_t bucket = 0; bucket < kBuckets; ++bucket) {
+        if (places.size() <= 1) return;
+        for (uint32_t at = buckets[bucket]; at != 0;) {
+            const uint32_t next = places[at].next_in_bucket;
+            if (places[at].key & 4) forget_place(at);
+            at = next;
+        }
+    }
+}
+
+}  // namespace flyweight::memory

@@ -1,0 +1,117 @@
+// Where the interpreter is, read from its own structures. Everything we assume about CPython's insides is here and in
+// docs/memory-model.md, version by version.
+//
+//   3.11  tstate->cframe->current_frame, frame->prev_instr, frame->f_code
+//   3.12  the same; frames that C code pushed (FRAME_OWNED_BY_CSTACK) have a trampoline as their code
+//   3.13  tstate->current_frame, frame->instr_ptr, frame->f_executable (None in such frames)
+//
+// Nothing here touches a reference count, allocates, or sets an exception.
+#pragma once
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#ifdef Py_GIL_DISABLED
+#error "flyweight.memory reads frames under the GIL; free-threaded builds of CPython are not supported"
+#endif
+#if PY_VERSION_HEX < 0x030b0000 || PY_VERSION_HEX >= 0x030e0000
+#error "flyweight.memory knows the frames of CPython 3.11, 3.12 and 3.13"
+#endif
+
+// C's atomics do not compile as C++; CPython's own fallback has the same layout.
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wpedantic"
+#pragma push_macro("HAVE_STD_ATOMIC")
+#undef HAVE_STD_ATOMIC
+#define Py_BUILD_CORE 1
+#undef _PyGC_FINALIZED
+#include <internal/pycore_code.h>
+#include <internal/pycore_frame.h>
+#if PY_VERSION_HEX < 0x030c0000
+#include <internal/pycore_runtime.h>
+#endif
+#undef Py_BUILD_CORE
+#pragma pop_macro("HAVE_STD_ATOMIC")
+#pragma GCC diagnostic pop
+
+#include <atomic>
+#include <cstdint>
+
+namespace flyweight::memory {
+
+using Frame = _PyInterpreterFrame;
+
+// The thread state of the thread that holds the GIL; the caller is that thread. May be null while Python starts or ends.
+inline PyThreadState* attached_thread() noexcept {
+#if PY_VERSION_HEX < 0x030c0000
+    // One global, the same that PyThreadState_Get reads.
+    return reinterpret_cast<PyThreadState*>(__atomic_load_n(
+        reinterpret_cast<const uintptr_t*>(&_PyRuntime.gilstate.tstate_current), __ATOMIC_RELAXED));
+#elif PY_VERSION_HEX < 0x030d0000
+    return _PyThreadState_UncheckedGet();
+#else
+    return PyThreadState_GetUnchecked();
+#endif
+}
+
+// The same for a thread that may not hold the GIL; null when it does not.
+inline PyThreadState* attached_thread_if_any() noexcept {
+#if PY_VERSION_HEX < 0x030c0000
+    // The global belongs to whoever holds the GIL. Our own state, from thread-local storage, tells whether that is us;
+    // the two are only compared, since a state that is not ours may be freed at any moment.
+    PyThreadState* const current = attached_thread();
+    if (current == nullptr) return nullptr;
+    return current == PyGILState_GetThisThreadState() ? current : nullptr;
+#else
+    return attached_thread();  // thread-local, null while detached
+#endif
+}
+
+inline Frame* current_frame(const PyThreadState* thread) noexcept {
+#if PY_VERSION_HEX < 0x030d0000
+    return thread->cframe->current_frame;
+#else
+    return thread->current_frame;
+#endif
+}
+
+inline uintptr_t instruction(const Frame* frame) noexcept {
+#if PY_VERSION_HEX < 0x030d0000
+    return reinterpret_cast<uintptr_t>(frame->prev_instr);
+#else
+    return reinterpret_cast<uintptr_t>(frame->instr_ptr);
+#endif
+}
+
+// The code a frame runs, null for frames of C code and for code that is being deallocated (a frame of 3.11 is still
+// current while its last reference to the code goes).
+inline PyCodeObject* code_of(const Frame* frame) noexcept {
+#if PY_VERSION_HEX < 0x030c0000
+    PyObject* code = reinterpret_cast<PyObject*>(frame->f_code);
+#else
+    if (frame->owner == FRAME_OWNED_BY_CSTACK) return nullptr;
+#if PY_VERSION_HEX < 0x030d0000
+    PyObject* code = reinterpret_cast<PyObject*>(frame->f_code);
+#else
+    PyObject* code = frame->f_executable;
+#endif
+#endif
+    if (code == nullptr || !PyCode_Check(code) || Py_REFCNT(code) <= 0) return nullptr;
+    return reinterpret_cast<PyCodeObject*>(code);
+}
+
+// True when C code called this frame: native frames lie between it and its caller.
+inline bool entered_from_c(const Frame* frame) noexcept {
+#if PY_VERSION_HEX < 0x030c0000
+    return frame->is_entry;
+#else
+    return frame->previous == nullptr || frame->previous->owner == FRAME_OWNED_BY_CSTACK;
+#endif
+}
+
+// Bytes from the code's first instruction to the one at `address`; negative before the first.
+inline int instruction_offset(PyCodeObject* code, uintptr_t address) noexcept {
+    return static_cast<int>(static_cast<intptr_t>(address) - reinterpret_cast<intptr_t>(code->co_code_adaptive));
+}
+
+}  // namespace flyweight::memory

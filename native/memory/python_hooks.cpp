@@ -1,0 +1,303 @@
+#include "memory/python_hooks.h"
+
+#include "memory/recording.h"
+#include "memory/session.h"
+
+namespace flyweight::memory {
+namespace {
+
+constexpr PyMemAllocatorDomain kPythonDomains[] = {PYMEM_DOMAIN_RAW, PYMEM_DOMAIN_MEM, PYMEM_DOMAIN_OBJ};
+constexpr int kPythonDomainCount = 3;
+
+// What stood before us, one per domain. Read by every hook; set before ours are reachable.
+PyMemAllocatorEx former[kPythonDomainCount];
+bool installed[kPythonDomainCount];
+PyObjectArenaAllocator former_arenas;
+bool arenas_hooked = false;
+
+constexpr size_t at_least_two_granules(size_t size) noexcept {
+    return size < kSmallestRequest ? kSmallestRequest : size;
+}
+
+// Requests that the small-object allocator does not serve (above 512 bytes; the debug allocator adds up to 32) it passes
+// on to the raw domain, where our other hook stands. The block belongs to the hook it came to first.
+constexpr size_t kPassedOn = 512 - 64;
+
+struct NestedScope {
+    NestedScope() noexcept { ++this_thread.nested; }
+    ~NestedScope() { --this_thread.nested; }
+};
+
+template <int kIndex>
+struct Hooks {
+    static constexpr bool kHasGil = kPythonDomains[kIndex] != PYMEM_DOMAIN_RAW;
+
+    [[gnu::always_inline]] static bool nested() noexcept {
+        if constexpr (kHasGil) return false;
+        return this_thread.nested != 0;
+    }
+
+    [[gnu::always_inline]] static Where where(void* caller) noexcept {
+        if constexpr (kHasGil) return here_with_gil(Domain::python);
+        return here(Domain::python, caller);
+    }
+    [[gnu::always_inline]] static bool exclusive() noexcept {
+        if constexpr (kHasGil) return release_is_exclusive_with_gil();
+        return release_is_exclusive();
+    }
+    [[gnu::noinline]] static void* refuse(void* block) noexcept {
+        tracker.limit_hits.add(1);
+        record_release(block, exclusive());
+        former[kIndex].free(former[kIndex].ctx, block);
+        return nullptr;
+    }
+    static bool would_exceed_limit(size_t size, size_t former_size) noexcept {
+        return size > former_size &&
+               tracker.total.current() + (size - former_size) > tracker.limit_bytes;
+    }
+
+    [[gnu::noinline]] static void* allocate_below(const PyMemAllocatorEx& next, size_t size) noexcept {
+        NestedScope scope;
+        return next.malloc(next.ctx, size);
+    }
+    static void* allocate(void*, size_t size) {
+        const PyMemAllocatorEx& next = former[kIndex];
+        if (nested()) return next.malloc(next.ctx, size);
+        const size_t wanted = at_least_two_granules(size);
+        void* const block =
+            kHasGil && wanted > kPassedOn ? allocate_below(next, wanted) : next.malloc(next.ctx, wanted);
+        if (block == nullptr) [[unlikely]]
+            return nullptr;
+        void* const caller = __builtin_return_address(0);
+        if (!record_allocation<Domain::python>(block, size, where(caller), caller)) [[unlikely]]
+            return refuse(block);
+        return block;
+    }
+
+    static void* allocate_zeroed_below(const PyMemAllocatorEx& next, size_t count, size_t each) noexcept {
+        if (nested()) return next.calloc(next.ctx, count, each);
+        NestedScope scope;
+        return count * each < kSmallestRequest ? next.calloc(next.ctx, 1, kSmallestRequest)
+                                               : next.calloc(next.ctx, count, each);
+    }
+    static void* allocate_zeroed(void*, size_t count, size_t each) {
+        const PyMemAllocatorEx& next = former[kIndex];
+        const bool pass = nested();
+        void* const block = allocate_zeroed_below(next, count, each);
+        if (block == nullptr || pass) [[unlikely]]
+            return block;
+        void* const caller = __builtin_return_address(0);
+        // Callers have checked that the product does not overflow.
+        if (!record_allocation<Domain::python>(block, count * each, where(caller), caller)) [[unlikely]]
+            return refuse(block);
+        return block;
+    }
+
+    static void* reallocate(void* context, void* block, size_t size) {
+        if (block == nullptr) return allocate(context, size);
+        const PyMemAllocatorEx& next = former[kIndex];
+        if (nested()) return next.realloc(next.ctx, block, size);
+        const bool alone = exclusive();
+        if (tracker.limit_bytes != UINT64_MAX && would_exceed_limit(size, tracker.recorded_size(block))) [[unlikely]] {
+            tracker.limit_hits.add(1);
+            return nullptr;
+        }
+        const Taken taken = record_take(block, alone);
+        NestedScope scope;
+        void* const moved = next.realloc(next.ctx, block, at_least_two_granules(size));
+        if (moved == nullptr) [[unlikely]] {
+            record_put_back(block, taken, alone);
+            return nullptr;
+        }
+        void* const caller = __builtin_return_address(0);
+        record_allocation<Domain::python>(moved, size, where(caller), caller);
+        return moved;
+    }
+
+    [[gnu::noinline]] static void release_below(const PyMemAllocatorEx& next, void* block) noexcept {
+        NestedScope scope;
+        next.free(next.ctx, block);
+    }
+    static void release(void*, void* block) {
+        const PyMemAllocatorEx& next = former[kIndex];
+        if (block != nullptr && !nested()) [[likely]] {
+            const uint64_t size = record_release(block, exclusive());
+            if (kHasGil && size > kPassedOn) [[unlikely]]
+                return release_below(next, block);
+        }
+        next.free(next.ctx, block);
+    }
+
+    static constexpr PyMemAllocatorEx table(void* context) noexcept {
+        return {context, allocate, allocate_zeroed, reallocate, release};
+    }
+};
+
+// Sampled mode: a countdown, and a look at a byte per page when a block is returned. What is chosen, and every other
+// mode, goes the way of the exact hooks.
+template <int kIndex>
+struct SampledHooks {
+    using Exact = Hooks<kIndex>;
+    // Large blocks go the exact way too, which keeps the raw domain's hook from counting them again.
+    static constexpr bool kPassesOn = Exact::kHasGil;
+
+    static bool only_sampling() noexcept { return tracker.attention.load(std::memory_order_relaxed) == kSampledOnly; }
+    static bool counts_down(size_t size) noexcept {
+        return (this_thread.until_sample -= static_cast<int64_t>(size)) >= 0;
+    }
+    // The block that ran the countdown out; careful_allocation counts it down once more, so it is given back first.
+    static void undo(size_t size) noexcept { this_thread.until_sample += static_cast<int64_t>(size); }
+
+    [[gnu::noinline]] static void* allocate_slowly(void* context, size_t size) {
+        undo(size);
+        return Exact::allocate(context, size);
+    }
+    static void* allocate(void* context, size_t size) {
+        if (!only_sampling() || (kPassesOn && size > kPassedOn)) [[unlikely]]
+            return Exact::allocate(context, size);
+        if (Exact::nested()) return former[kIndex].malloc(former[kIndex].ctx, size);
+        if (!counts_down(size)) [[unlikely]]
+            return allocate_slowly(context, size);
+        return former[kIndex].malloc(former[kIndex].ctx, size);
+    }
+
+    [[gnu::noinline]] static void* allocate_zeroed_slowly(void* context, size_t count, size_t each) {
+        undo(count * each);
+        return Exact::allocate_zeroed(context, count, each);
+    }
+    static void* allocate_zeroed(void* context, size_t count, size_t each) {
+        if (!only_sampling() || (kPassesOn && count * each > kPassedOn)) [[unlikely]]
+            return Exact::allocate_zeroed(context, count, each);
+        if (Exact::nested()) return former[kIndex].calloc(former[kIndex].ctx, count, each);
+        if (!counts_down(count * each)) [[unlikely]]
+            return allocate_zeroed_slowly(context, count, each);
+        return former[kIndex].calloc(former[kIndex].ctx, count, each);
+    }
+
+    [[gnu::noinline]] static void* reallocate_slowly(void* context, void* block, size_t size) {
+        undo(size);
+        return Exact::reallocate(context, block, size);
+    }
+    static void* reallocate(void* context, void* block, size_t size) {
+        if (!only_sampling() || kPassesOn || (block != nullptr && tracker.may_be_sampled(block))) [[unlikely]]
+            return Exact::reallocate(context, block, size);
+        if (Exact::nested()) return former[kIndex].realloc(former[kIndex].ctx, block, size);
+        if (!counts_down(size)) [[unlikely]]
+            return reallocate_slowly(context, block, size);
+        return former[kIndex].realloc(former[kIndex].ctx, block, size);
+    }
+
+    [[gnu::noinline]] static void release_slowly(void* context, void* block) { Exact::release(context, block); }
+    static void release(void* context, void* block) {
+        if (!only_sampling() || (block != nullptr && tracker.may_be_sampled(block))) [[unlikely]]
+            return release_slowly(context, block);
+        former[kIndex].free(former[kIndex].ctx, block);
+    }
+
+    static constexpr PyMemAllocatorEx table(void* context) noexcept {
+        return {context, allocate, allocate_zeroed, reallocate, release};
+    }
+};
+
+PyMemAllocatorEx ours(int index, bool sampled, void* context) noexcept {
+    switch (index) {
+        case 0:
+            return sampled ? SampledHooks<0>::table(context) : Hooks<0>::table(context);
+        case 1:
+            return sampled ? SampledHooks<1>::table(context) : Hooks<1>::table(context);
+        default:
+            return sampled ? SampledHooks<2>::table(context) : Hooks<2>::table(context);
+    }
+}
+
+bool is_ours(int index, const PyMemAllocatorEx& allocator) noexcept {
+    return allocator.malloc == ours(index, false, nullptr).malloc || allocator.malloc == ours(index, true, nullptr).malloc;
+}
+
+// Whether a call to the domain's allocator reaches our hook, wherever in the chain it stands.
+bool reached(int index, const PyMemAllocatorEx& outermost) noexcept {
+    if (!installed[index]) return false;
+    if (is_ours(index, outermost)) return true;
+    ProfilerScope scope;
+    tracker.attention.fetch_or(kProbing, std::memory_order_relaxed);
+    this_thread.probed = 0;
+    void* block = outermost.malloc(outermost.ctx, kSmallestRequest);
+    const bool seen = this_thread.probed != 0;
+    if (block != nullptr) outermost.free(outermost.ctx, block);
+    tracker.attention.fetch_and(~uint32_t{kProbing}, std::memory_order_relaxed);
+    return seen;
+}
+
+// The context stays what it was: a thread of another interpreter that reads the table while it changes then calls a
+// function of ours or the former one, each with a context it can work with.
+void put_in(int index, bool sampled, const PyMemAllocatorEx& outermost) noexcept {
+    former[index] = outermost;
+    PyMemAllocatorEx hooks = ours(index, sampled, outermost.ctx);
+    PyMem_SetAllocator(kPythonDomains[index], &hooks);
+    installed[index] = true;
+}
+
+// Arenas are where Python's small blocks live: their mappings are no allocations of their own.
+void* map_arena(void*, size_t size) {
+    ProfilerScope scope;
+    return former_arenas.alloc(former_arenas.ctx, size);
+}
+
+void unmap_arena(void*, void* arena, size_t size) {
+    ProfilerScope scope;
+    tracker.shadow.drop(reinterpret_cast<uintptr_t>(arena), size);
+    former_arenas.free(former_arenas.ctx, arena, size);
+}
+
+}  // namespace
+
+void install_python_hooks(bool sampled) noexcept {
+    for (int index = 0; index < kPythonDomainCount; ++index) {
+        PyMemAllocatorEx outermost;
+        PyMem_GetAllocator(kPythonDomains[index], &outermost);
+        if (is_ours(index, outermost)) {
+            PyMemAllocatorEx hooks = ours(index, sampled, outermost.ctx);
+            PyMem_SetAllocator(kPythonDomains[index], &hooks);
+        } else if (!reached(index, outermost)) {
+            put_in(index, sampled, outermost);
+        }
+    }
+    PyObjectArenaAllocator arenas;
+    PyObject_GetArenaAllocator(&arenas);
+    if (arenas.alloc != map_arena) {
+        former_arenas = arenas;
+        PyObjectArenaAllocator hooks = {arenas.ctx, map_arena, unmap_arena};
+        PyObject_SetArenaAllocator(&hooks);
+        arenas_hooked = true;
+    }
+}
+
+void remove_python_hooks() noexcept {
+    for (int index = 0; index < kPythonDomainCount; ++index) {
+        PyMemAllocatorEx outermost;
+        PyMem_GetAllocator(kPythonDomains[index], &outermost);
+        if (!is_ours(index, outermost)) continue;
+        PyMem_SetAllocator(kPythonDomains[index], &former[index]);
+        installed[index] = false;
+    }
+    PyObjectArenaAllocator arenas;
+    PyObject_GetArenaAllocator(&arenas);
+    if (arenas_hooked && arenas.alloc == map_arena) {
+        PyObject_SetArenaAllocator(&former_arenas);
+        arenas_hooked = false;
+    }
+}
+
+int probe_python_hooks() noexcept {
+    int displaced = 0;
+    for (int index = 0; index < kPythonDomainCount; ++index) {
+        PyMemAllocatorEx outermost;
+        PyMem_GetAllocator(kPythonDomains[index], &outermost);
+        if (reached(index, outermost)) continue;
+        put_in(index, tracker.sampled(), outermost);
+        ++displaced;
+    }
+    return displaced;
+}
+
+}  // namespace flyweight::memory

@@ -1,0 +1,154 @@
+// The shadow map: one 4-byte word for each 16-byte granule of address space, found by address arithmetic.
+//
+// Both CPython's small-object allocator and malloc hand out 16-byte aligned blocks, so a block's first granule
+// belongs to it alone, and its record lies where its address says. No hash, no search, no lock: whoever owns the
+// block owns the record. Words inside a block, behind the record, are never written and stay zero.
+//
+//   word 0   [ number : 21 ][ size, low : 11 ]
+//   word 1   [ tick : 26 ][ size, high : 4 ][ unused : 1 ][ large : 1 ]
+//   words 2, 3 (large only)  [ size : 64 ]
+//
+// A record needs two granules. The hooks ask the allocators below for at least 17 bytes, so every block has them; a
+// block too large for 15 bits has 2,048. A record that is not there has number 0.
+//
+// The address space is covered in chunks of 64 MiB; a flat directory leads to a chunk's words, which are reserved when
+// the first block of the chunk is recorded and never given up, since a thread may be between finding and writing.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+#include "memory/pages.h"
+
+namespace flyweight::memory {
+
+inline constexpr size_t kGranule = 16;
+inline constexpr size_t kSmallestRequest = kGranule + 1;  // bytes to ask for, so that a record fits
+
+struct Record {
+    uint32_t number;  // a site, or a traced entry when kTraced is set; 0: no record
+    uint32_t tick;
+    uint64_t size;
+};
+
+inline constexpr int kNumberBits = 21;
+inline constexpr uint32_t kTraced = uint32_t{1} << (kNumberBits - 1);
+inline constexpr uint32_t kLastTick = (uint32_t{1} << 26) - 1;
+
+class ShadowMap {
+  public:
+    static constexpr int kChunkBits = 26;
+    static constexpr size_t kChunkBytes = size_t{1} << kChunkBits;
+    static constexpr int kAddressBits = 48;
+    static constexpr size_t kChunks = size_t{1} << (kAddressBits - kChunkBits);
+    static constexpr size_t kWordsBytes = kChunkBytes / kGranule * sizeof(uint32_t);
+    // A record that starts in a chunk's last granule still lies in one piece.
+    static constexpr size_t kReservedBytes = kWordsBytes + kPageSize;
+
+    using Word = std::atomic<uint32_t>;
+
+    bool reserve() noexcept;
+    void clear() noexcept;  // every record is gone and the memory given back
+
+    // The words of the block at `address`, or nullptr when nothing in its chunk was ever recorded.
+    Word* find(uintptr_t address) const noexcept {
+        const uintptr_t base = directory_[(address & kAddressMask) >> kChunkBits].load(std::memory_order_acquire);
+        if (base == 0) [[unlikely]]
+            return nullptr;
+        return words_of(base, address);
+    }
+    // The same, reserving the chunk's words if need be; nullptr only when the kernel has no memory.
+    Word* find_or_reserve(uintptr_t address) noexcept {
+        Word* words = find(address);
+        return words != nullptr ? words : reserve_chunk(address);
+    }
+
+    static bool holds(const Word* words) noexcept { return words[0].load(std::memory_order_relaxed) != 0; }
+
+    static void write(Word* words, uint32_t number, uint64_t size, uint32_t tick) noexcept {
+        if (size < kLarge) [[likely]] {
+            words[1].store(tick << 6 | static_cast<uint32_t>(size >> 11) << 2, std::memory_order_relaxed);
+            words[0].store(number << 11 | (static_cast<uint32_t>(size) & 0x7ff), std::memory_order_release);
+            return;
+        }
+        words[2].store(static_cast<uint32_t>(size), std::memory_order_relaxed);
+        words[3].store(static_cast<uint32_t>(size >> 32), std::memory_order_relaxed);
+        words[1].store(tick << 6 | 1, std::memory_order_relaxed);
+        words[0].store(number << 11, std::memory_order_release);
+    }
+    static Record read(const Word* words) noexcept {
+        const uint32_t first = words[0].load(std::memory_order_acquire);
+        const uint32_t second = words[1].load(std::memory_order_relaxed);
+        Record record{first >> 11, second >> 6, (first & 0x7ff) | uint64_t{second >> 2 & 0xf} << 11};
+        if (second & 1) [[unlikely]]
+            record.size = words[2].load(std::memory_order_relaxed) |
+                          uint64_t{words[3].load(std::memory_order_relaxed)} << 32;
+        return record;
+    }
+    static void erase(Word* words) noexcept {
+        const bool large = words[1].load(std::memory_order_relaxed) & 1;
+        words[0].store(0, std::memory_order_relaxed);
+        words[1].store(0, std::memory_order_relaxed);
+        if (large) [[unlikely]] {
+            words[2].store(0, std::memory_order_relaxed);
+            words[3].store(0, std::memory_order_relaxed);
+        }
+    }
+
+    // Calls visit(address, record) for every record. Blocks that other threads take or return meanwhile may be missed
+    // or seen; the caller holds the GIL, so the blocks of Python are still.
+    template <class Visit>
+    void scan(Visit&& visit) const noexcept;
+
+    size_t own_bytes() const noexcept;
+    // Forgets the records of an address range whose memory went back to the system.
+    void drop(uintptr_t start, size_t bytes) noexcept;
+
+  private:
+    static constexpr uint64_t kLarge = 1 << 15;
+    static constexpr uintptr_t kAddressMask = (uintptr_t{1} << kAddressBits) - 1;
+
+    static Word* words_of(uintptr_t base, uintptr_t address) noexcept {
+        return reinterpret_cast<Word*>(base + (address >> 2 & ~uintptr_t{3}));
+    }
+    Word* reserve_chunk(uintptr_t address) noexcept;
+    // Which pages of the chunk's words were ever written: present or swapped out. One bit each.
+    static void find_written(uintptr_t start, uint64_t (&bits)[kReservedBytes / kPageSize / 64 + 1]) noexcept;
+
+    // Entries are biased by the chunk's own address, so that finding a word is one load and one addition.
+    std::atomic<uintptr_t>* directory_ = nullptr;
+    static constexpr size_t kMostChunks = 4096;  // 256 GiB of heap
+    std::atomic<uint32_t> chunk_count_{0};
+    std::atomic<uint32_t> chunks_[kMostChunks] = {};  // in order of reservation
+};
+
+template <class Visit>
+void ShadowMap::scan(Visit&& visit) const noexcept {
+    constexpr size_t kWordsPerPage = kPageSize / sizeof(Word);
+    const uint32_t count = chunk_count_.load(std::memory_order_acquire);
+    for (uint32_t i = 0; i < count; ++i) {
+        const uintptr_t chunk = uintptr_t{chunks_[i].load(std::memory_order_relaxed)} << kChunkBits;
+        const uintptr_t base = directory_[chunk >> kChunkBits].load(std::memory_order_acquire);
+        Word* const words = words_of(base, chunk);
+        uint64_t written[kReservedBytes / kPageSize / 64 + 1];
+        find_written(reinterpret_cast<uintptr_t>(words), written);
+        for (size_t at = 0; at < kChunkBytes / kGranule;) {
+            const size_t page = at / kWordsPerPage;
+            if (!(written[page / 64] >> (page % 64) & 1)) {
+                at = (page + 1) * kWordsPerPage;
+                continue;
+            }
+            if (!holds(words + at)) {
+                ++at;
+                continue;
+            }
+            const Record record = read(words + at);
+            if (record.number != 0) visit(chunk + at * kGranule, record);
+            const size_t granules = (record.size + kGranule - 1) / kGranule;
+            at += granules < 2 ? 2 : granules;
+        }
+    }
+}
+
+}  // namespace flyweight::memory
