@@ -60,6 +60,8 @@ struct Level {
         const uint64_t a = own_peak.get(), b = others_peak.get();
         return a > b ? a : b;
     }
+    void add_exclusively(uint64_t bytes) noexcept;
+    void add_shared(uint64_t bytes) noexcept;
     void reset() noexcept {
         own.set(0), others.set(0), own_peak.set(0), others_peak.set(0);
     }

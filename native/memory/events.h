@@ -7,7 +7,7 @@ namespace flyweight::memory {
 
 // A block was allocated by the real function on behalf of `caller`.
 inline void native_allocated(void* block, size_t size, void* caller) noexcept {
-    record_allocation<Domain::native>(block, size, here(Domain::native, caller), caller);
+    record_allocation<Domain::native>(block, size, caller);
 }
 
 // A block is about to be returned, or reallocated: its record comes out first.
@@ -19,7 +19,7 @@ inline void native_restored(void* block, const Taken& taken) noexcept {
 
 inline SiteId native_site(Domain domain, void* caller) noexcept {
     if (tracker.attention.load(std::memory_order_relaxed) & kStopped) return kNoSite;
-    return site_of(here(domain, caller), domain, caller);
+    return site_of(where_now(caller), domain);
 }
 
 // For mappings, which keep records of their own: one more, one less.

@@ -5,8 +5,10 @@
 namespace flyweight::memory {
 namespace {
 
-// Imports allocate at one or two ticks and never again; a site that grew at three is worth watching.
+// Imports allocate at one or two ticks and never again; a site that grew at three is worth watching. Growth is a new
+// high in blocks, or in bytes: a list that grows is one block.
 constexpr uint32_t kGrowthsWorthWatching = 3;
+constexpr uint64_t kSmallestGrowth = 256;  // bytes, when no block was added
 
 uint64_t lower(uint64_t a, uint64_t b) noexcept { return a < b ? a : b; }
 
@@ -15,7 +17,7 @@ uint64_t lower(uint64_t a, uint64_t b) noexcept { return a < b ? a : b; }
 constinit History history;
 
 bool History::reserve() noexcept {
-    if (!sites_.reserve() || !growth_.reserve() || !series_.reserve()) return false;
+    if (!sites_.reserve() || !growth_.reserve() || !series_.reserve() || !recent_.reserve()) return false;
     if (sites_.size() == 0) sites_.append();
     return true;
 }
@@ -24,15 +26,16 @@ void History::clear() noexcept {
     sites_.clear();
     growth_.clear();
     series_.clear();
-    rows_ = 0;
-    open_ = false;
+    recent_.clear();
+    rows_ = recent_count_ = 0;
     row_ticks_ = 1;
-    row_start_ = 0;
+    ticks_in_row_ = 0;
+    last_peak_ = 0;
     reserve();
 }
 
 void History::note(uint32_t tick, uint64_t now_ms) noexcept {
-    note_series(tick, now_ms);
+    note_series(now_ms);
     const size_t count = tracker.sites.size();
     for (size_t number = 1; number < count; ++number) {
         Site& site = tracker.sites[static_cast<SiteId>(number)];
@@ -43,8 +46,10 @@ void History::note(uint32_t tick, uint64_t now_ms) noexcept {
         }
         if (live == 0) continue;
         Growth& growth = growth_[number];
-        if (live <= growth.last_live) continue;
-        growth.last_live = static_cast<uint32_t>(lower(live, UINT32_MAX));
+        const uint64_t bytes = site.live_bytes();
+        if (live <= growth.highest_count && bytes < growth.highest_bytes + kSmallestGrowth) continue;
+        if (live > growth.highest_count) growth.highest_count = static_cast<uint32_t>(lower(live, UINT32_MAX));
+        if (bytes > growth.highest_bytes) growth.highest_bytes = bytes;
         if (++growth.times < kGrowthsWorthWatching) continue;
         const size_t slot = sites_.append();
         if (slot == sites_.capacity()) continue;
@@ -53,7 +58,7 @@ void History::note(uint32_t tick, uint64_t now_ms) noexcept {
         fresh.window_ticks = 1;
         fresh.window_start = tick;
         fresh.lowest_count = live;
-        fresh.lowest_bytes = site.live_bytes();
+        fresh.lowest_bytes = bytes;
         site.history = static_cast<uint32_t>(slot);
     }
 }
@@ -76,32 +81,33 @@ void History::note_site(SiteHistory& site, uint64_t count, uint64_t bytes, uint3
     site.window_ticks *= 2;
 }
 
-void History::note_series(uint32_t tick, uint64_t now_ms) noexcept {
-    const uint64_t now = tracker.total.current();
-    if (!open_) {
-        series_[rows_] = {now_ms, now, now, now};
-        row_start_ = tick;
-        open_ = true;
-    }
+void History::note_series(uint64_t now_ms) noexcept {
+    const uint64_t now = tracker.total.current(), peak = tracker.total.peak();
+    // A new peak since the last tick is this tick's highest, even if it is over by now.
+    const uint64_t highest = peak > last_peak_ && recent_count_ > 0 ? peak : now;
+    last_peak_ = peak;
+    recent_[recent_count_++ % kRecentRows] = {now_ms, now, highest, now};
+
     SeriesRow& row = series_[rows_];
+    if (ticks_in_row_ == 0) row = {now_ms, now, highest, now};
     row.end_ms = now_ms;
     row.last_bytes = now;
     row.lowest_bytes = lower(row.lowest_bytes, now);
-    if (now > row.highest_bytes) row.highest_bytes = now;
-    if (tick - row_start_ < row_ticks_) return;
-    open_ = false;
+    if (highest > row.highest_bytes) row.highest_bytes = highest;
+    if (++ticks_in_row_ < row_ticks_) return;
+    ticks_in_row_ = 0;
     if (++rows_ < kSeriesRows) return;
     for (size_t i = 0; i < kSeriesRows / 2; ++i) {
         const SeriesRow &a = series_[2 * i], &b = series_[2 * i + 1];
-        const uint64_t highest = a.highest_bytes > b.highest_bytes ? a.highest_bytes : b.highest_bytes;
-        series_[i] = {b.end_ms, lower(a.lowest_bytes, b.lowest_bytes), highest, b.last_bytes};
+        const uint64_t higher = a.highest_bytes > b.highest_bytes ? a.highest_bytes : b.highest_bytes;
+        series_[i] = {b.end_ms, lower(a.lowest_bytes, b.lowest_bytes), higher, b.last_bytes};
     }
     rows_ = kSeriesRows / 2;
     row_ticks_ *= 2;
 }
 
 size_t History::own_bytes() const noexcept {
-    return sites_.used_bytes() + tracker.sites.size() * sizeof(Growth) + series_size() * sizeof(SeriesRow);
+    return sites_.used_bytes() + tracker.sites.size() * sizeof(Growth) + (rows_ + lower(recent_count_, kRecentRows)) * sizeof(SeriesRow);
 }
 
 }  // namespace flyweight::memory

@@ -14,6 +14,7 @@ namespace flyweight::memory {
 
 inline constexpr uint32_t kHistoryWindows = 16;
 inline constexpr uint32_t kSeriesRows = 512;
+inline constexpr uint32_t kRecentRows = 512;
 
 struct SiteHistory {
     SiteId site;
@@ -37,24 +38,35 @@ class History {
 
     size_t site_count() const noexcept { return sites_.size(); }  // one more than there are; number 0 is nobody
     const SiteHistory& site(size_t number) const noexcept { return sites_[number]; }
-    size_t series_size() const noexcept { return rows_ + (open_ ? 1 : 0); }
-    const SeriesRow& series(size_t number) const noexcept { return series_[number]; }
+    // Calls visit(row), oldest first: coarse rows for long ago, then one for each of the last ticks.
+    template <class Visit>
+    void series(Visit&& visit) const noexcept {
+        const size_t recent = recent_count_ < kRecentRows ? recent_count_ : kRecentRows;
+        const size_t first = recent_count_ - recent;
+        const uint64_t from_ms = recent > 0 ? recent_[first % kRecentRows].end_ms : UINT64_MAX;
+        for (size_t i = 0; i < rows_; ++i) {
+            if (series_[i].end_ms < from_ms) visit(series_[i]);
+        }
+        for (size_t i = first; i < recent_count_; ++i) visit(recent_[i % kRecentRows]);
+    }
     size_t own_bytes() const noexcept;
 
   private:
     struct Growth {
-        uint32_t last_live;
+        uint64_t highest_bytes;
+        uint32_t highest_count;
         uint32_t times;
     };
     void note_site(SiteHistory& site, uint64_t count, uint64_t bytes, uint32_t tick) noexcept;
-    void note_series(uint32_t tick, uint64_t now_ms) noexcept;
+    void note_series(uint64_t now_ms) noexcept;
 
     StableArray<SiteHistory, size_t{1} << 15> sites_;
     StableArray<Growth, SiteTable::kCapacity> growth_;
-    StableArray<SeriesRow, kSeriesRows> series_;
-    size_t rows_ = 0;
-    bool open_ = false;
-    uint32_t row_ticks_ = 1, row_start_ = 0;
+    StableArray<SeriesRow, kSeriesRows> series_;  // the whole session, each row twice as long when they are full
+    StableArray<SeriesRow, kRecentRows> recent_;  // a ring of the last ticks
+    size_t rows_ = 0, recent_count_ = 0;
+    uint32_t row_ticks_ = 1, ticks_in_row_ = 0;
+    uint64_t last_peak_ = 0;
 };
 
 extern History history;

@@ -53,6 +53,7 @@ class LoadedObject {
     bool is_at(uintptr_t address) const { return address != 0 && find_segment(address, 0); }
     bool executes(uintptr_t address) const { return find_segment(address, PF_X); }
     bool may_write(uintptr_t address) const { return find_segment(address, PF_W); }
+    uintptr_t address_of(const ElfW(Sym) & symbol) const { return base_ + symbol.st_value; }
     const Range& relro() const { return relro_; }
 
     template <class Visit>
@@ -120,8 +121,9 @@ class LoadedObject {
     // The loader turns the addresses of a dynamic section into absolute ones where it can write to it.
     template <class T>
     const T* pointer(const ElfW(Dyn) & entry) const {
-        const uintptr_t value = entry.d_un.d_ptr;
-        return reinterpret_cast<const T*>(value < base_ ? base_ + value : value);
+        uintptr_t address = entry.d_un.d_ptr;
+        if (!find_segment(address, PF_R)) address += base_;
+        return find_segment(address, PF_R) ? reinterpret_cast<const T*>(address) : nullptr;
     }
 
     bool find_segment(uintptr_t address, uint32_t flags) const {
@@ -208,8 +210,10 @@ class ImportVisitor {
             if (function == nullptr || (is_python && function->of_the_heap && pass_ != ImportPass::restore)) return;
             if (!object.may_write(reinterpret_cast<uintptr_t>(slot))) return;
             const uintptr_t current = slot->load(std::memory_order_relaxed);
-            // Only a symbol that the object does not define itself may be taken to resolve to the real function.
-            const bool is_stub = type == kJumpSlot && symbol.st_shndx == SHN_UNDEF && object.executes(current);
+            // A stub will find the real function, unless the object has its own one of that name.
+            const bool is_stub = type == kJumpSlot && object.executes(current) &&
+                                 (symbol.st_shndx == SHN_UNDEF ||
+                                  object.address_of(symbol) == reinterpret_cast<uintptr_t>(function->real));
             visit_slot(*slot, *function, current, is_stub, relocated);
         });
         if (tally.hooked > hooked_before) ++tally.patched;

@@ -26,9 +26,11 @@ struct PlainSegment {
 
 constexpr size_t kMostSegments = size_t{1} << 15;
 constexpr auto kRelaxed = std::memory_order_relaxed;
+constexpr auto kAcquire = std::memory_order_acquire, kRelease = std::memory_order_release;
 
 // Two pictures, shown in turn: picture g % 2 is shown in generation g and is written to again only for generation
-// g + 2. A reader that took long enough for that to happen reads once more; it never waits for the writer.
+// g + 2. A reader that took long enough for that to happen reads once more; it never waits for the writer. Words are
+// written with release and read with acquire, so that whoever reads a word of g + 2 also sees that it is being written.
 struct Picture {
     StableArray<Segment, kMostSegments> segments;
     std::atomic<size_t> count{0};
@@ -45,16 +47,16 @@ StableArray<PlainSegment, kMostSegments> found;
 StableArray<char, size_t{1} << 22> text;  // each path once, with its terminator
 
 Library search(const Picture& picture, uintptr_t address) {
-    size_t low = 0, high = std::min(picture.count.load(kRelaxed), kMostSegments);
+    size_t low = 0, high = std::min(picture.count.load(kAcquire), kMostSegments);
     while (low < high) {
         const size_t middle = (low + high) / 2;
         const Segment& segment = picture.segments[middle];
-        if (address < segment.start.load(kRelaxed)) {
+        if (address < segment.start.load(kAcquire)) {
             high = middle;
-        } else if (address >= segment.end.load(kRelaxed)) {
+        } else if (address >= segment.end.load(kAcquire)) {
             low = middle + 1;
         } else {
-            return {segment.path.load(kRelaxed), segment.base.load(kRelaxed)};
+            return {segment.path.load(kAcquire), segment.base.load(kAcquire)};
         }
     }
     return {};
@@ -115,15 +117,14 @@ bool is_as_found(const Picture& picture) {
 
 Library library_at(const void* address) noexcept {
     for (;;) {
-        const uint32_t seen = generation.load(std::memory_order_acquire);
+        const uint32_t seen = generation.load(kAcquire);
         const Library library = search(pictures[seen % 2], reinterpret_cast<uintptr_t>(address));
-        std::atomic_thread_fence(std::memory_order_acquire);
         if (last_written.load(kRelaxed) - seen < 2) return library;
     }
 }
 
 uint32_t library_generation() noexcept {
-    return generation.load(std::memory_order_acquire);
+    return generation.load(kAcquire);
 }
 
 void refresh_library_map() noexcept {
@@ -138,16 +139,15 @@ void refresh_library_map() noexcept {
     if (!is_as_found(shown())) {
         const uint32_t next = generation.load(kRelaxed) + 1;
         last_written.store(next, kRelaxed);
-        std::atomic_thread_fence(std::memory_order_release);
         Picture& picture = pictures[next % 2];
         for (size_t i = 0; i < found.size(); ++i) {
-            picture.segments[i].start.store(found[i].start, kRelaxed);
-            picture.segments[i].end.store(found[i].end, kRelaxed);
-            picture.segments[i].base.store(found[i].base, kRelaxed);
-            picture.segments[i].path.store(found[i].path, kRelaxed);
+            picture.segments[i].start.store(found[i].start, kRelease);
+            picture.segments[i].end.store(found[i].end, kRelease);
+            picture.segments[i].base.store(found[i].base, kRelease);
+            picture.segments[i].path.store(found[i].path, kRelease);
         }
-        picture.count.store(found.size(), kRelaxed);
-        generation.store(next, std::memory_order_release);
+        picture.count.store(found.size(), kRelease);
+        generation.store(next, kRelease);
     }
     errno = saved;
 }

@@ -3,11 +3,8 @@
 #include <dlfcn.h>
 #include <link.h>
 #include <malloc.h>
-#include <sched.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
-#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <cstdlib>
@@ -15,8 +12,8 @@
 #include <iterator>
 
 #include "memory/events.h"
-#include "memory/import_table.h"
-#include "memory/library_map.h"
+#include "memory/import_passes.h"
+#include "memory/library_search.h"
 #include "memory/mapping_table.h"
 #include "memory/shadow_map.h"
 
@@ -63,11 +60,11 @@ struct RealFunctions {
 RealFunctions real;
 
 std::atomic<bool> installed{false};
-void bring_up_to_date() noexcept;
 
 #define CALLER __builtin_extract_return_addr(__builtin_return_address(0))
 
-// --- malloc's family ------------------------------------------------------------------------------------------------
+// --- malloc's family
+// ------------------------------------------------------------------------------------------------
 
 // A record takes two granules, so a block must own two.
 inline size_t raised(size_t size) {
@@ -259,75 +256,9 @@ void* hook_mremap(void* old_start, size_t old_size, size_t new_size, int flags, 
 
 // --- the loader -----------------------------------------------------------------------------------------------------
 
-// The loader looks for a name without a slash where the calling library says, and takes us for the caller. So the
-// directories that it would search for the caller and not for us are searched here first. Both lists end alike, in
-// the directories of the environment and the system.
-class CallersDirectories {
-  public:
-    explicit CallersDirectories(void* caller) noexcept {
-        if (!read(caller, theirs_) || !read(reinterpret_cast<void*>(&bring_up_to_date), ours_)) return;
-        count_ = theirs_->dls_cnt;
-        for (unsigned i = ours_->dls_cnt; i > 0 && count_ > 0 && same(ours_->dls_serpath[i - 1], last()); --i) --count_;
-    }
-    ~CallersDirectories() {
-        real.free(theirs_);
-        real.free(ours_);
-    }
-    CallersDirectories(const CallersDirectories&) = delete;
-    CallersDirectories& operator=(const CallersDirectories&) = delete;
-
-    unsigned count() const { return count_; }
-    // False when the directory has no such file.
-    bool join(unsigned index, const char* name, char (&path)[4096]) const {
-        const char* directory = theirs_->dls_serpath[index].dls_name;
-        const size_t directory_length = std::strlen(directory), name_length = std::strlen(name);
-        if (directory_length + name_length + 2 > sizeof path) return false;
-        std::memcpy(path, directory, directory_length);
-        path[directory_length] = '/';
-        std::memcpy(path + directory_length + 1, name, name_length + 1);
-        return access(path, R_OK) == 0;
-    }
-
-  private:
-    static bool read(void* address, Dl_serinfo*& list) noexcept {
-        Dl_info info;
-        void* library = nullptr;
-        if (dladdr1(address, &info, &library, RTLD_DL_LINKMAP) == 0 || library == nullptr) return false;
-        Dl_serinfo size;
-        if (dlinfo(library, RTLD_DI_SERINFOSIZE, &size) != 0) return false;
-        list = static_cast<Dl_serinfo*>(real.malloc(size.dls_size));
-        if (list == nullptr) return false;
-        std::memcpy(static_cast<void*>(list), &size, offsetof(Dl_serinfo, dls_serpath));
-        return dlinfo(library, RTLD_DI_SERINFO, list) == 0;
-    }
-    static bool same(const Dl_serpath& a, const Dl_serpath& b) { return std::strcmp(a.dls_name, b.dls_name) == 0; }
-    const Dl_serpath& last() const { return theirs_->dls_serpath[count_ - 1]; }
-
-    Dl_serinfo* theirs_ = nullptr;
-    Dl_serinfo* ours_ = nullptr;
-    unsigned count_ = 0;
-};
-
-template <class Open>
-void* open_for(void* caller, const char* name, int flags, Open&& open) noexcept {
-    if (name != nullptr && name[0] != '\0' && std::strchr(name, '/') == nullptr) {
-        const CallersDirectories directories(caller);
-        if (directories.count() > 0) {
-            // A library that is loaded under this name is found before any directory is searched.
-            if (void* handle = open(name, flags | RTLD_NOLOAD)) return handle;
-            char path[4096];
-            for (unsigned i = 0; i < directories.count(); ++i) {
-                if (!directories.join(i, name, path)) continue;
-                if (void* handle = open(path, flags)) return handle;
-            }
-        }
-    }
-    return open(name, flags);
-}
-
 void* hook_dlopen(const char* name, int flags) noexcept {
     void* handle = open_for(CALLER, name, flags, [](const char* n, int f) { return real.dlopen(n, f); });
-    if (handle != nullptr) bring_up_to_date();
+    if (handle != nullptr) make_import_pass();
     return handle;
 }
 
@@ -335,13 +266,13 @@ void* hook_dlmopen(Lmid_t space, const char* name, int flags) noexcept {
     const auto open = [space](const char* n, int f) { return real.dlmopen(space, n, f); };
     // Another space's libraries call that space's own C library; the loader does not list them for us.
     void* handle = space == LM_ID_BASE ? open_for(CALLER, name, flags, open) : open(name, flags);
-    if (handle != nullptr) bring_up_to_date();
+    if (handle != nullptr) make_import_pass();
     return handle;
 }
 
 int hook_dlclose(void* handle) noexcept {
     const int result = real.dlclose(handle);
-    if (result == 0) bring_up_to_date();
+    if (result == 0) make_import_pass();
     return result;
 }
 
@@ -419,145 +350,53 @@ void resolve_once() {
 #undef HOOK
 }
 
-ImportedFunctions functions() {
-    return {table, std::size(table), reinterpret_cast<const void*>(&bring_up_to_date),
-            reinterpret_cast<const void*>(&PyObject_Malloc)};
-}
-
-// --- passes ---------------------------------------------------------------------------------------------------------
-
-// One thread at a time makes passes. Others leave a request behind and go on: waiting for a thread that waits for the
-// loader, while being inside the loader, would be a deadlock.
-std::atomic<uint32_t> requests{0};
-__thread bool passing __attribute__((tls_model("initial-exec"))) = false;
-bool stopped_for_fork = false;
-
-std::atomic<int> patched{0}, foreign{0};
-std::atomic<bool> again{false};
-// Of the thread that makes the pass:
-LoaderCount seen;
-int visited = 0;              // libraries in order of loading that need no further visit
-int known_unhooked = 0;       // slots that could not be patched
-int attempts = 0;             // passes since the loader's list last changed
-constexpr int kPatience = 8;  // passes, at the ticker's pace two seconds: no relocation takes that long
-
-void make_pass() noexcept {
-    if (!installed.load(std::memory_order_acquire)) return;
-    const LoaderCount now = count_loaded();  // before the visit: what is loaded during it counts as news
-    const bool changed = !(now == seen);
-    if (!changed && !again.load(std::memory_order_relaxed)) return;
-    attempts = changed ? 0 : attempts + 1;
-    const bool only_news = changed && now.removed == seen.removed && visited > 0;
-    const ImportTally tally =
-        visit_imports(ImportPass::patch, functions(), only_news ? visited : 0, attempts >= kPatience);
-    if (only_news) {
-        patched.fetch_add(tally.patched, std::memory_order_relaxed);
-        foreign.fetch_add(tally.foreign, std::memory_order_relaxed);
-        known_unhooked += tally.unhooked;
-    } else {
-        patched.store(tally.patched, std::memory_order_relaxed);
-        known_unhooked = tally.unhooked;
-    }
-    // News are visited twice: a library seen for the first time may have been in the middle of its relocation.
-    again.store((changed || tally.again) && attempts <= kPatience, std::memory_order_relaxed);
-    visited = tally.libraries;
-    seen = now;
-    if (changed) refresh_library_map();
-}
-
-void bring_up_to_date() noexcept {
-    if (requests.fetch_add(1, std::memory_order_acq_rel) > 0) return;
-    passing = true;
-    uint32_t answered;
-    do {
-        answered = requests.load(std::memory_order_acquire);
-        make_pass();
-    } while (requests.fetch_sub(answered, std::memory_order_acq_rel) != answered);
-    passing = false;
-}
-
-void begin_passes() noexcept {
-    uint32_t none = 0;
-    while (!requests.compare_exchange_weak(none, 1, std::memory_order_acq_rel)) {
-        none = 0;
-        sched_yield();
-    }
-    passing = true;
-}
-
-void end_passes() noexcept {
-    while (requests.fetch_sub(1, std::memory_order_acq_rel) != 1) make_pass();
-    passing = false;
-}
-
 }  // namespace
 
 void install_native_hooks() noexcept {
     const int saved = errno;
-    begin_passes();
     if (!installed.load(std::memory_order_relaxed)) {
         resolve_once();
         clear_mapping_table();
         installed.store(true, std::memory_order_release);
-        seen = {};
-        visited = 0;
-        make_pass();
+        start_import_passes({table, std::size(table), &real, reinterpret_cast<const void*>(&PyObject_Malloc)});
     }
-    end_passes();
     errno = saved;
 }
 
 void remove_native_hooks() noexcept {
     const int saved = errno;
-    begin_passes();
     if (installed.exchange(false, std::memory_order_acq_rel)) {
-        // Where a hook stands the loader has finished its work, whatever the protection looks like.
-        visit_imports(ImportPass::restore, functions(), 0, true);
-        again.store(false, std::memory_order_relaxed);
-        patched.store(0, std::memory_order_relaxed);
-        foreign.store(0, std::memory_order_relaxed);
+        stop_import_passes();
         clear_mapping_table();
     }
-    end_passes();
     errno = saved;
 }
 
 void look_for_new_libraries() noexcept {
-    if (!installed.load(std::memory_order_relaxed)) return;
     const int saved = errno;
-    bring_up_to_date();
+    make_import_pass();
     errno = saved;
 }
 
 int patched_libraries() noexcept {
-    return patched.load(std::memory_order_relaxed);
+    return patched_library_count();
 }
 int foreign_import_slots() noexcept {
-    return foreign.load(std::memory_order_relaxed);
+    return foreign_slot_count();
 }
 
 bool native_hooks_displaced() noexcept {
-    if (!installed.load(std::memory_order_relaxed)) return false;
     const int saved = errno;
-    begin_passes();
-    make_pass();
-    const ImportTally tally = visit_imports(ImportPass::inspect, functions(), 0, false);
-    const bool displaced = tally.foreign > foreign.load(std::memory_order_relaxed) || tally.unhooked > known_unhooked;
-    end_passes();
+    const bool displaced = installed.load(std::memory_order_relaxed) && import_slots_were_taken();
     errno = saved;
     return displaced;
 }
 
 void lock_native_hooks_for_fork() noexcept {
-    if (passing) return;  // a signal handler forks in the middle of our own pass
-    begin_passes();
-    stopped_for_fork = true;
+    hold_import_passes_for_fork();
 }
-
 void unlock_native_hooks_after_fork() noexcept {
-    if (!stopped_for_fork) return;
-    stopped_for_fork = false;
-    end_passes();
+    release_import_passes_after_fork();
 }
 
 }  // namespace flyweight::memory

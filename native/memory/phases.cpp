@@ -40,8 +40,9 @@ Phase* find(uint32_t number) noexcept {
 Phase* phase_here() noexcept {
     ThreadState& thread = this_thread;
     const uint32_t now = version.load(std::memory_order_acquire);
-    const PyThreadState* attached = attached_thread_if_any();
-    if (attached == nullptr) {
+    const OwnThread own = own_thread();
+    const PyThreadState* attached = own.state;
+    if (!own.attached) {
         // Without the GIL the context cannot change; what the thread last knew still holds.
         return thread.phase_version == now ? thread.phase : nullptr;
     }

@@ -26,6 +26,7 @@ struct Code {
 struct Place {
     PlaceKey key;
     SiteId site;
+    uint32_t code;  // 0: a native caller
     uint32_t next_in_bucket;
     uint32_t next_in_code;
 };
@@ -51,11 +52,12 @@ size_t extra_index_count = 0;
 
 uint32_t& bucket_of(PlaceKey key) noexcept { return buckets[(key * 0x9e3779b97f4a7c15ULL) >> 49]; }
 
-SiteId find_place(PlaceKey key) noexcept {
+// Its number; 0 when it is not known.
+uint32_t find_place(PlaceKey key) noexcept {
     for (uint32_t at = bucket_of(key); at != 0; at = places[at].next_in_bucket) {
-        if (places[at].key == key) return places[at].site;
+        if (places[at].key == key) return at;
     }
-    return kNoSite;
+    return 0;
 }
 
 void remember_place(PlaceKey key, SiteId site, uint32_t code) noexcept {
@@ -68,7 +70,7 @@ void remember_place(PlaceKey key, SiteId site, uint32_t code) noexcept {
         number = static_cast<uint32_t>(fresh);
     }
     uint32_t& bucket = bucket_of(key);
-    places[number] = {key, site, bucket, code != 0 ? codes[code].first_place : 0};
+    places[number] = {key, site, code, bucket, code != 0 ? codes[code].first_place : 0};
     bucket = number;
     if (code != 0) codes[code].first_place = number;
     tracker.cache.put(key, site);
@@ -183,18 +185,33 @@ SiteId add_site(uint32_t file, uint32_t function, int line, Domain domain) noexc
     return site;
 }
 
-SiteId resolve_in_frame(PyThreadState* thread, const Frame* frame, PyCodeObject* code, Domain domain,
+SiteId resolve_in_frame(PyThreadState* thread, bool attached, const Frame* frame, PyCodeObject* code, Domain domain,
                         PlaceKey key) noexcept {
-    if (const SiteId known = find_place(key); known != kNoSite) {
-        tracker.cache.put(key, known);
-        return known;
+    if (const uint32_t known = find_place(key); known != 0) {
+        tracker.cache.put(key, places[known].site);
+        return places[known].site;
     }
-    const uint32_t note = note_of(thread, code);
-    const int line = PyCode_Addr2Line(code, instruction_offset(code, instruction(frame)));
+    const uintptr_t address = instruction(frame);
+    uint32_t note = 0;
+    if (attached) {
+        note = note_of(thread, code);
+    } else if (const uint32_t sibling = find_place(place_key(address, Domain::python)); sibling != 0) {
+        note = places[sibling].code;
+    }
+    const int line = PyCode_Addr2Line(code, instruction_offset(code, address));
     const SiteId site = note != 0 ? add_site(codes[note].file, codes[note].function, line, domain)
                                   : add_site(intern_text(code->co_filename), intern_text(code->co_qualname), line, domain);
     if (site != kNoSite && note != 0) remember_place(key, site, note);
     return site;
+}
+
+// The site of one frame of the calling thread; kNoSite for frames without code.
+SiteId resolve_place(PyThreadState* thread, bool attached, const Frame* frame, Domain domain) noexcept {
+    PyCodeObject* const code = code_of(frame);
+    if (code == nullptr) return kNoSite;
+    const PlaceKey key = place_key(instruction(frame), domain);
+    if (const SiteId site = tracker.cache.find(key); site != kNoSite) return site;
+    return resolve_in_frame(thread, attached, frame, code, domain, key);
 }
 
 struct NativeWalk {
@@ -237,7 +254,7 @@ size_t places_own_bytes() noexcept {
     return codes.used_bytes() + places.used_bytes() + (places.size() > 1 ? kBuckets * sizeof(uint32_t) : 0);
 }
 
-SiteId resolve_frame(PyThreadState* thread, Domain domain, PlaceKey key) noexcept {
+SiteId resolve_frame(PyThreadState* thread, bool attached, Domain domain, PlaceKey key) noexcept {
     if (in_profiler()) return kNoSite;
     ProfilerScope scope;
     SlowLock lock;
@@ -247,27 +264,18 @@ SiteId resolve_frame(PyThreadState* thread, Domain domain, PlaceKey key) noexcep
         if (code == nullptr) continue;
         // Only the running frame's own instruction identifies the place; behind a frame of C code it depends on more.
         const PlaceKey frame_key = frame == current ? key : place_key(instruction(frame), domain);
-        return resolve_in_frame(thread, frame, code, domain, frame_key);
+        return resolve_in_frame(thread, attached, frame, code, domain, frame_key);
     }
     return add_site(tracker.strings.intern("<interpreter>"), tracker.strings.intern("<no Python frame>"), 0, domain);
-}
-
-SiteId resolve_place(const Frame* frame, Domain domain) noexcept {
-    const PlaceKey key = place_key(instruction(frame), domain);
-    if (const SiteId site = tracker.cache.find(key); site != kNoSite) return site;
-    PyCodeObject* const code = code_of(frame);
-    PyThreadState* const thread = attached_thread();
-    if (code == nullptr || thread == nullptr) return kNoSite;
-    return resolve_in_frame(thread, frame, code, domain, key);
 }
 
 SiteId resolve_caller(void* caller, Domain domain, PlaceKey key) noexcept {
     if (in_profiler()) return kNoSite;
     ProfilerScope scope;
     SlowLock lock;
-    if (const SiteId known = find_place(key); known != kNoSite) {
-        tracker.cache.put(key, known);
-        return known;
+    if (const uint32_t known = find_place(key); known != 0) {
+        tracker.cache.put(key, places[known].site);
+        return places[known].site;
     }
     const char* library = library_of(caller);
     const SiteId site = add_site(tracker.strings.intern(library != nullptr ? library : "<unknown library>"),
@@ -284,17 +292,17 @@ StackId capture_stack(uint32_t* native_stack) noexcept {
         _Unwind_Backtrace(step, &walk);
         *native_stack = tracker.stacks.intern_native(walk.addresses, walk.count);
     }
-    PyThreadState* const thread = attached_thread_if_any();
-    if (thread == nullptr) return 0;
+    const OwnThread own = own_thread();
+    if (own.state == nullptr) return 0;
     struct Step {
         SiteId place;
         bool entry;
     };
     Step steps[StackTable::kDeepest];
     size_t depth = 0;
-    for (const Frame* frame = current_frame(thread); frame != nullptr && depth < StackTable::kDeepest;
+    for (const Frame* frame = current_frame(own.state); frame != nullptr && depth < StackTable::kDeepest;
          frame = frame->previous) {
-        const SiteId place = resolve_place(frame, Domain::python);
+        const SiteId place = resolve_place(own.state, own.attached, frame, Domain::python);
         if (place != kNoSite) steps[depth++] = {place, entered_from_c(frame)};
     }
     StackId stack = 0;

@@ -16,10 +16,10 @@ bool reserve_places() noexcept;
 void clear_places() noexcept;  // sites are renumbered by a new session
 size_t places_own_bytes() noexcept;
 
-// The site of the thread's current Python location, under `key`. Without a Python frame: "<no Python frame>".
-SiteId resolve_frame(PyThreadState* thread, Domain domain, PlaceKey key) noexcept;
-// The site of one frame; kNoSite for frames without code.
-SiteId resolve_place(const Frame* frame, Domain domain) noexcept;
+// The site of the thread's current Python location, under `key`. Without a Python frame: "<no Python frame>". A thread
+// that is not attached may read its code objects but not write their extra: new places are then not remembered, unless
+// their code already has a note.
+SiteId resolve_frame(PyThreadState* thread, bool attached, Domain domain, PlaceKey key) noexcept;
 // The site of native code at `caller`, named by its library.
 SiteId resolve_caller(void* caller, Domain domain, PlaceKey key) noexcept;
 

@@ -54,17 +54,33 @@ inline PyThreadState* attached_thread() noexcept {
 #endif
 }
 
-// The same for a thread that may not hold the GIL; null when it does not.
-inline PyThreadState* attached_thread_if_any() noexcept {
-#if PY_VERSION_HEX < 0x030c0000
-    // The global belongs to whoever holds the GIL. Our own state, from thread-local storage, tells whether that is us;
-    // the two are only compared, since a state that is not ours may be freed at any moment.
-    PyThreadState* const current = attached_thread();
-    if (current == nullptr) return nullptr;
-    return current == PyGILState_GetThisThreadState() ? current : nullptr;
+// The calling thread's own state, if it ever ran Python, and whether it holds a GIL now.
+struct OwnThread {
+    PyThreadState* state;
+    bool attached;
+};
+
+inline bool python_is_ending() noexcept {
+#if PY_VERSION_HEX < 0x030d0000
+    return _Py_IsFinalizing();
 #else
-    return attached_thread();  // thread-local, null while detached
+    return Py_IsFinalizing();
 #endif
+}
+
+// For callers that may be any thread. A detached thread (between Py_BEGIN_ALLOW_THREADS and the end of them) still has
+// its frames: nobody else runs them, and they keep their code objects. While Python ends, states of other threads are
+// freed, so a detached thread's is no longer looked at.
+inline OwnThread own_thread() noexcept {
+#if PY_VERSION_HEX < 0x030c0000
+    // The global belongs to whoever holds the GIL; our own state tells whether that is us.
+    PyThreadState* const mine = PyGILState_GetThisThreadState();
+    if (mine != nullptr && mine == attached_thread()) return {mine, true};
+#else
+    if (PyThreadState* const current = attached_thread(); current != nullptr) return {current, true};
+    PyThreadState* const mine = PyGILState_GetThisThreadState();
+#endif
+    return {mine != nullptr && !python_is_ending() ? mine : nullptr, false};
 }
 
 inline Frame* current_frame(const PyThreadState* thread) noexcept {

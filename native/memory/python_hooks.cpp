@@ -28,7 +28,7 @@ struct NestedScope {
     ~NestedScope() { --this_thread.nested; }
 };
 
-template <int kIndex>
+template <int kIndex, bool kAlone>
 struct Hooks {
     static constexpr bool kHasGil = kPythonDomains[kIndex] != PYMEM_DOMAIN_RAW;
 
@@ -37,16 +37,22 @@ struct Hooks {
         return this_thread.nested != 0;
     }
 
-    [[gnu::always_inline]] static Where where(void* caller) noexcept {
-        if constexpr (kHasGil) return here_with_gil(Domain::python);
-        return here(Domain::python, caller);
+    [[gnu::always_inline]] static bool record(void* block, size_t size, void* caller) noexcept {
+        if constexpr (kHasGil) return record_attached<Domain::python, kAlone>(block, size);
+        return record_allocation<Domain::python>(block, size, caller);
     }
     [[gnu::always_inline]] static bool exclusive() noexcept {
         if constexpr (kHasGil) return release_is_exclusive_with_gil();
         return release_is_exclusive();
     }
-    [[gnu::noinline]] static void* refuse(void* block) noexcept {
+    static void note_refusal() noexcept {
         tracker.limit_hits.add(1);
+        int64_t none = -1;
+        const int64_t site = site_of(where_now(nullptr), Domain::python);
+        tracker.limit_site.compare_exchange_strong(none, site, std::memory_order_relaxed);
+    }
+    [[gnu::noinline]] static void* refuse(void* block) noexcept {
+        note_refusal();
         record_release(block, exclusive());
         former[kIndex].free(former[kIndex].ctx, block);
         return nullptr;
@@ -69,7 +75,7 @@ struct Hooks {
         if (block == nullptr) [[unlikely]]
             return nullptr;
         void* const caller = __builtin_return_address(0);
-        if (!record_allocation<Domain::python>(block, size, where(caller), caller)) [[unlikely]]
+        if (!record(block, size, caller)) [[unlikely]]
             return refuse(block);
         return block;
     }
@@ -88,7 +94,7 @@ struct Hooks {
             return block;
         void* const caller = __builtin_return_address(0);
         // Callers have checked that the product does not overflow.
-        if (!record_allocation<Domain::python>(block, count * each, where(caller), caller)) [[unlikely]]
+        if (!record(block, count * each, caller)) [[unlikely]]
             return refuse(block);
         return block;
     }
@@ -98,8 +104,8 @@ struct Hooks {
         const PyMemAllocatorEx& next = former[kIndex];
         if (nested()) return next.realloc(next.ctx, block, size);
         const bool alone = exclusive();
-        if (tracker.limit_bytes != UINT64_MAX && would_exceed_limit(size, tracker.recorded_size(block))) [[unlikely]] {
-            tracker.limit_hits.add(1);
+        if (tracker.limit_bytes != Tracker::kNoLimit && would_exceed_limit(size, tracker.recorded_size(block))) [[unlikely]] {
+            note_refusal();
             return nullptr;
         }
         const Taken taken = record_take(block, alone);
@@ -110,7 +116,7 @@ struct Hooks {
             return nullptr;
         }
         void* const caller = __builtin_return_address(0);
-        record_allocation<Domain::python>(moved, size, where(caller), caller);
+        record(moved, size, caller);
         return moved;
     }
 
@@ -121,7 +127,7 @@ struct Hooks {
     static void release(void*, void* block) {
         const PyMemAllocatorEx& next = former[kIndex];
         if (block != nullptr && !nested()) [[likely]] {
-            const uint64_t size = record_release(block, exclusive());
+            const uint64_t size = record_release<kHasGil && kAlone>(block, exclusive());
             if (kHasGil && size > kPassedOn) [[unlikely]]
                 return release_below(next, block);
         }
@@ -137,7 +143,7 @@ struct Hooks {
 // mode, goes the way of the exact hooks.
 template <int kIndex>
 struct SampledHooks {
-    using Exact = Hooks<kIndex>;
+    using Exact = Hooks<kIndex, false>;
     // Large blocks go the exact way too, which keeps the raw domain's hook from counting them again.
     static constexpr bool kPassesOn = Exact::kHasGil;
 
@@ -199,20 +205,35 @@ struct SampledHooks {
     }
 };
 
-PyMemAllocatorEx ours(int index, bool sampled, void* context) noexcept {
-    switch (index) {
-        case 0:
-            return sampled ? SampledHooks<0>::table(context) : Hooks<0>::table(context);
-        case 1:
-            return sampled ? SampledHooks<1>::table(context) : Hooks<1>::table(context);
-        default:
-            return sampled ? SampledHooks<2>::table(context) : Hooks<2>::table(context);
+enum class Kind { exact, exact_alone, sampled };
+
+template <int kIndex>
+constexpr PyMemAllocatorEx table_of(Kind kind, void* context) noexcept {
+    switch (kind) {
+        case Kind::exact:
+            return Hooks<kIndex, false>::table(context);
+        case Kind::exact_alone:
+            return Hooks<kIndex, true>::table(context);
+        case Kind::sampled:
+            break;
     }
+    return SampledHooks<kIndex>::table(context);
+}
+
+PyMemAllocatorEx ours(int index, Kind kind, void* context) noexcept {
+    return index == 0   ? table_of<0>(kind, context)
+           : index == 1 ? table_of<1>(kind, context)
+                        : table_of<2>(kind, context);
 }
 
 bool is_ours(int index, const PyMemAllocatorEx& allocator) noexcept {
-    return allocator.malloc == ours(index, false, nullptr).malloc || allocator.malloc == ours(index, true, nullptr).malloc;
+    for (const Kind kind : {Kind::exact, Kind::exact_alone, Kind::sampled}) {
+        if (allocator.malloc == ours(index, kind, nullptr).malloc) return true;
+    }
+    return false;
 }
+
+Kind wanted_kind = Kind::exact;
 
 // Whether a call to the domain's allocator reaches our hook, wherever in the chain it stands.
 bool reached(int index, const PyMemAllocatorEx& outermost) noexcept {
@@ -230,9 +251,9 @@ bool reached(int index, const PyMemAllocatorEx& outermost) noexcept {
 
 // The context stays what it was: a thread of another interpreter that reads the table while it changes then calls a
 // function of ours or the former one, each with a context it can work with.
-void put_in(int index, bool sampled, const PyMemAllocatorEx& outermost) noexcept {
-    former[index] = outermost;
-    PyMemAllocatorEx hooks = ours(index, sampled, outermost.ctx);
+void put_in(int index, const PyMemAllocatorEx& outermost) noexcept {
+    if (!is_ours(index, outermost)) former[index] = outermost;
+    PyMemAllocatorEx hooks = ours(index, wanted_kind, outermost.ctx);
     PyMem_SetAllocator(kPythonDomains[index], &hooks);
     installed[index] = true;
 }
@@ -251,15 +272,16 @@ void unmap_arena(void*, void* arena, size_t size) {
 
 }  // namespace
 
-void install_python_hooks(bool sampled) noexcept {
+void install_python_hooks(bool sampled, bool alone) noexcept {
+    wanted_kind = sampled ? Kind::sampled : alone ? Kind::exact_alone : Kind::exact;
     for (int index = 0; index < kPythonDomainCount; ++index) {
         PyMemAllocatorEx outermost;
         PyMem_GetAllocator(kPythonDomains[index], &outermost);
-        if (is_ours(index, outermost)) {
-            PyMemAllocatorEx hooks = ours(index, sampled, outermost.ctx);
-            PyMem_SetAllocator(kPythonDomains[index], &hooks);
-        } else if (!reached(index, outermost)) {
-            put_in(index, sampled, outermost);
+        if (is_ours(index, outermost) || !reached(index, outermost)) {
+            put_in(index, outermost);
+        } else if (!alone) {
+            // Another tool holds on to hooks of an earlier session, which may take Python to be alone.
+            tracker.attention.fetch_or(kApart, std::memory_order_relaxed);
         }
     }
     PyObjectArenaAllocator arenas;
@@ -294,7 +316,7 @@ int probe_python_hooks() noexcept {
         PyMemAllocatorEx outermost;
         PyMem_GetAllocator(kPythonDomains[index], &outermost);
         if (reached(index, outermost)) continue;
-        put_in(index, tracker.sampled(), outermost);
+        put_in(index, outermost);
         ++displaced;
     }
     return displaced;

@@ -68,28 +68,30 @@ bool answer_probe() noexcept {
 
 }  // namespace
 
-SiteId resolve(const Where& where, Domain domain, void* caller) noexcept {
-    if (where.key & 4) return resolve_caller(caller, domain, where.key);
-    return resolve_frame(where.thread, domain, where.key);
+SiteId resolve(Where where, Domain domain) noexcept {
+    const PlaceKey key = where.key(domain);
+    return where.thread != nullptr ? resolve_frame(where.thread, where.attached, domain, key)
+                                   : resolve_caller(where.caller, domain, key);
 }
 
-bool careful_allocation(void* block, size_t size, Domain domain, const Where& where, void* caller) noexcept {
+bool careful_allocation(void* block, size_t size, Domain domain, Where where) noexcept {
     if (answer_probe()) return true;
-    const uint32_t wants = attend(where.thread != nullptr);
+    const uint32_t wants = attend(where.attached);
     if (wants & kStopped) return true;
     if ((wants & kPhasesOpen) && surroundings.phase_allocated != nullptr) surroundings.phase_allocated(size);
     if (wants & kSampledOnly) {
         this_thread.until_sample -= static_cast<int64_t>(size);
         if (this_thread.until_sample >= 0 || in_profiler()) return true;
         if (!tracker.sampler.fire(size)) return true;
-        return tracker.note_sampled(block, size, site_of(where, domain, caller), domain);
+        return tracker.note_sampled(block, size, site_of(where, domain), domain);
     }
-    const SiteId site = site_of(where, domain, caller);
+    const SiteId site = site_of(where, domain);
+    if (site == kNoSite) return true;
     if (wants & kFullStacks) {
-        return where.exclusive ? record_with_stack<Access::exclusive>(block, size, domain, site)
+        return where.exclusive() ? record_with_stack<Access::exclusive>(block, size, domain, site)
                                : record_with_stack<Access::shared>(block, size, domain, site);
     }
-    return where.exclusive ? allocated_in<Access::exclusive>(domain, block, size, site)
+    return where.exclusive() ? allocated_in<Access::exclusive>(domain, block, size, site)
                            : allocated_in<Access::shared>(domain, block, size, site);
 }
 

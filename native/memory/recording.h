@@ -7,64 +7,88 @@
 
 namespace flyweight::memory {
 
-struct Where {
-    PlaceKey key;
-    PyThreadState* thread;  // null: no Python on this thread now
-    bool exclusive;         // the thread holds the main interpreter's GIL
-};
-
 extern PyInterpreterState* main_interpreter;
 
-inline Where where_attached(PyThreadState* thread, Domain domain) noexcept {
-    const Frame* frame = thread != nullptr ? current_frame(thread) : nullptr;
-    const uintptr_t address = frame != nullptr ? instruction(frame) : 0;
+// Whether the attached thread is the exclusive writer. Before 3.12 all interpreters share one GIL.
+inline bool is_exclusive([[maybe_unused]] const PyThreadState* thread) noexcept {
 #if PY_VERSION_HEX < 0x030c0000
-    const bool exclusive = true;  // one GIL for all interpreters
+    return true;
 #else
-    const bool exclusive = thread != nullptr && thread->interp == main_interpreter;
+    return thread != nullptr && thread->interp == main_interpreter;
 #endif
-    return {place_key(address, domain), thread, exclusive};
 }
 
-// For callers that hold a GIL by contract.
-inline Where here_with_gil(Domain domain) noexcept { return where_attached(attached_thread(), domain); }
-
-// For callers that may be any thread.
-inline Where here(Domain domain, void* caller) noexcept {
-    PyThreadState* thread = attached_thread_if_any();
-    if (thread != nullptr && current_frame(thread) != nullptr) return where_attached(thread, domain);
-    return {caller_key(reinterpret_cast<uintptr_t>(caller), domain), nullptr, false};
+// The key of the place where an attached thread is. Null: no Python on this thread.
+[[gnu::always_inline]] inline PlaceKey key_of(const PyThreadState* thread, Domain domain) noexcept {
+    const Frame* frame = thread != nullptr ? current_frame(thread) : nullptr;
+    return place_key(frame != nullptr ? instruction(frame) : 0, domain);
 }
 
-SiteId resolve(const Where& where, Domain domain, void* caller) noexcept;
+// Who asks for memory. `caller` is the native caller, for threads without Python.
+struct Where {
+    PyThreadState* thread;
+    void* caller;
+    bool attached;
+    bool exclusive() const noexcept { return attached && is_exclusive(thread); }
+    PlaceKey key(Domain domain) const noexcept {
+        return thread != nullptr ? key_of(thread, domain)
+                                 : caller_key(reinterpret_cast<uintptr_t>(caller), domain);
+    }
+};
 
-inline SiteId site_of(const Where& where, Domain domain, void* caller) noexcept {
-    const SiteId site = tracker.cache.find(where.key);
-    return site != kNoSite ? site : resolve(where, domain, caller);
+// For hooks that any thread may call.
+inline Where where_now(void* caller) noexcept {
+    const OwnThread own = own_thread();
+    // Without a frame the native caller says more.
+    PyThreadState* const thread = own.state != nullptr && current_frame(own.state) != nullptr ? own.state : nullptr;
+    return {thread, caller, own.attached};
 }
 
-// The rare cases: stopped, phases open, full stacks, sampling. False: over the limit.
-bool careful_allocation(void* block, size_t size, Domain domain, const Where& where, void* caller) noexcept;
+SiteId resolve(Where where, Domain domain) noexcept;
+
+inline SiteId site_of(Where where, Domain domain) noexcept {
+    const SiteId site = tracker.cache.find(where.key(domain));
+    return site != kNoSite ? site : resolve(where, domain);
+}
+
+// The rare cases: stopped, phases open, full stacks, sampling, a place not seen before. False: over the limit.
+bool careful_allocation(void* block, size_t size, Domain domain, Where where) noexcept;
 uint64_t careful_release(void* block, bool exclusive) noexcept;
 Taken careful_take(void* block, bool exclusive) noexcept;
 
+// For hooks whose callers hold a GIL by contract.
+template <Domain kDomain, bool kAlone>
+[[gnu::always_inline]] inline bool record_attached(void* block, size_t size) noexcept {
+    PyThreadState* const thread = attached_thread();
+    SiteId site;
+    if (tracker.attention.load(std::memory_order_relaxed) != 0 ||
+        !tracker.cache.knows(key_of(thread, kDomain), &site) || !is_exclusive(thread)) [[unlikely]] {
+        return careful_allocation(block, size, kDomain, {thread, nullptr, thread != nullptr});
+    }
+    return tracker.allocated<kDomain, Access::exclusive, kAlone>(block, size, site);
+}
+
+// For hooks that any thread may call.
 template <Domain kDomain>
-inline bool record_allocation(void* block, size_t size, const Where& where, void* caller) noexcept {
-    if (tracker.attention.load(std::memory_order_relaxed) != 0) [[unlikely]]
-        return careful_allocation(block, size, kDomain, where, caller);
-    const SiteId site = site_of(where, kDomain, caller);
-    if (where.exclusive) [[likely]]
-        return tracker.allocated<kDomain, Access::exclusive>(block, size, site);
+inline bool record_allocation(void* block, size_t size, void* caller) noexcept {
+    SiteId site;
+    const Where where = where_now(caller);
+    if (tracker.attention.load(std::memory_order_relaxed) != 0 ||
+        !tracker.cache.knows(where.key(kDomain), &site)) [[unlikely]] {
+        return careful_allocation(block, size, kDomain, where);
+    }
+    if (where.exclusive()) return tracker.allocated<kDomain, Access::exclusive>(block, size, site);
     return tracker.allocated<kDomain, Access::shared>(block, size, site);
 }
 
 // Returns the size of the block; one of which nothing is known counts as large.
 inline constexpr uint64_t kUnknownSize = UINT64_MAX;
-inline uint64_t record_release(void* block, bool exclusive) noexcept {
+template <bool kAlone = false>
+[[gnu::always_inline]] inline uint64_t record_release(void* block, bool exclusive) noexcept {
     if (tracker.attention.load(std::memory_order_relaxed) != 0) [[unlikely]]
         return careful_release(block, exclusive);
     if (exclusive) [[likely]]
-        return tracker.released<Access::exclusive>(block);
+        return tracker.released<Access::exclusive, kAlone>(block);
     return tracker.released<Access::shared>(block);
 }
 
@@ -88,11 +112,11 @@ inline bool release_is_exclusive_with_gil() noexcept {
 #endif
 }
 inline bool release_is_exclusive() noexcept {
-    const PyThreadState* thread = attached_thread_if_any();
 #if PY_VERSION_HEX < 0x030c0000
-    return thread != nullptr;
+    const PyThreadState* const mine = PyGILState_GetThisThreadState();
+    return mine != nullptr && mine == attached_thread();
 #else
-    return thread != nullptr && thread->interp == main_interpreter;
+    return release_is_exclusive_with_gil();
 #endif
 }
 

@@ -86,7 +86,7 @@ StartError start_session(const Settings& settings, const char* page_prefix) noex
     seen = {};
     ticks_done = 0;
     start_clock();
-    tracker.tick.store(0, std::memory_order_relaxed);
+    tracker.set_tick(0);
     {
         SlowLock lock;
         history.clear();
@@ -100,7 +100,7 @@ StartError start_session(const Settings& settings, const char* page_prefix) noex
         return StartError::no_page;
     }
     is_recording = true;
-    install_python_hooks(settings.sampled);
+    install_python_hooks(settings.sampled, !settings.native);
     if (settings.native) {
         refresh_library_map();
         known_libraries = library_generation();
@@ -128,7 +128,7 @@ bool recording() noexcept { return is_recording; }
 uint64_t stopped_elapsed_ms() noexcept { return is_recording ? elapsed_ms() : length_ms; }
 
 void tick() noexcept {
-    tracker.tick.store(current_tick(), std::memory_order_relaxed);
+    tracker.set_tick(current_tick());
     if (tracker.settings.native) {
         look_for_new_libraries();
         if (library_generation() != known_libraries) {
@@ -151,7 +151,7 @@ void tick() noexcept {
 }
 
 void look_at_the_clock(bool may_start_thread) noexcept {
-    tracker.tick.store(current_tick(), std::memory_order_relaxed);
+    tracker.set_tick(current_tick());
     if (!may_start_thread || in_profiler() || !is_recording) return;
     if (monotonic_ms() < resume_ms.load(std::memory_order_relaxed)) return;
     if (resuming.exchange(true, std::memory_order_acquire)) return;

@@ -32,7 +32,8 @@ ShadowMap::Word* ShadowMap::reserve_chunk(uintptr_t address) noexcept {
     if (count == kMostChunks) return nullptr;
     void* words = reserve_pages(kReservedBytes);
     if (words == nullptr) return nullptr;
-    const uintptr_t index = (address & kAddressMask) >> kChunkBits;
+    const uintptr_t index = address >> kChunkBits;
+    if (index >= kChunks) return nullptr;
     chunks_[count].store(static_cast<uint32_t>(index), std::memory_order_relaxed);
     directory_[index].store(reinterpret_cast<uintptr_t>(words) - (index << kChunkBits >> 2), std::memory_order_release);
     chunk_count_.store(count + 1, std::memory_order_release);

@@ -4,9 +4,9 @@
 // belongs to it alone, and its record lies where its address says. No hash, no search, no lock: whoever owns the
 // block owns the record. Words inside a block, behind the record, are never written and stay zero.
 //
-//   word 0   [ number : 21 ][ size, low : 11 ]
-//   word 1   [ tick : 26 ][ size, high : 4 ][ unused : 1 ][ large : 1 ]
-//   words 2, 3 (large only)  [ size : 64 ]
+//   words 0 and 1, as one little-endian number from its lowest bit:
+//     [ number : 21 ][ large : 1 ][ size : 16 ][ tick : 26 ]
+//   words 2 and 3, of large blocks only:  [ size : 64 ]
 //
 // A record needs two granules. The hooks ask the allocators below for at least 17 bytes, so every block has them; a
 // block too large for 15 bits has 2,048. A record that is not there has number 0.
@@ -18,8 +18,17 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 #include "memory/pages.h"
+
+// The owner of a block writes its record in one store. The two words may straddle a cache line, so a scan on another
+// thread could see half of it; it checks what it reads. The sanitizers want to see the two words.
+#if defined(__x86_64__) && !defined(__SANITIZE_THREAD__) && !defined(__SANITIZE_ADDRESS__)
+#define FLYWEIGHT_WHOLE_PAIRS 1
+#else
+#define FLYWEIGHT_WHOLE_PAIRS 0
+#endif
 
 namespace flyweight::memory {
 
@@ -38,6 +47,12 @@ inline constexpr uint32_t kLastTick = (uint32_t{1} << 26) - 1;
 
 class ShadowMap {
   public:
+    static constexpr int kSizeShift = kNumberBits + 1;
+    static constexpr int kTickShift = kSizeShift + 16;
+    static constexpr uint64_t kLargestShort = (1 << 16) - 1;
+    static constexpr uint64_t kNumberMask = (uint64_t{1} << kNumberBits) - 1;
+    static constexpr uint64_t kLarge = uint64_t{1} << kNumberBits;
+
     static constexpr int kChunkBits = 26;
     static constexpr size_t kChunkBytes = size_t{1} << kChunkBits;
     static constexpr int kAddressBits = 48;
@@ -53,10 +68,12 @@ class ShadowMap {
 
     // The words of the block at `address`, or nullptr when nothing in its chunk was ever recorded.
     Word* find(uintptr_t address) const noexcept {
-        const uintptr_t base = directory_[(address & kAddressMask) >> kChunkBits].load(std::memory_order_acquire);
+        const uintptr_t base = directory_[address >> kChunkBits].load(std::memory_order_acquire);
         if (base == 0) [[unlikely]]
             return nullptr;
-        return words_of(base, address);
+        Word* const words = words_of(base, address);
+        if (words == nullptr) __builtin_unreachable();
+        return words;
     }
     // The same, reserving the chunk's words if need be; nullptr only when the kernel has no memory.
     Word* find_or_reserve(uintptr_t address) noexcept {
@@ -67,34 +84,39 @@ class ShadowMap {
     static bool holds(const Word* words) noexcept { return words[0].load(std::memory_order_relaxed) != 0; }
 
     static void write(Word* words, uint32_t number, uint64_t size, uint32_t tick) noexcept {
-        if (size < kLarge) [[likely]] {
-            words[1].store(tick << 6 | static_cast<uint32_t>(size >> 11) << 2, std::memory_order_relaxed);
-            words[0].store(number << 11 | (static_cast<uint32_t>(size) & 0x7ff), std::memory_order_release);
-            return;
-        }
-        words[2].store(static_cast<uint32_t>(size), std::memory_order_relaxed);
-        words[3].store(static_cast<uint32_t>(size >> 32), std::memory_order_relaxed);
-        words[1].store(tick << 6 | 1, std::memory_order_relaxed);
-        words[0].store(number << 11, std::memory_order_release);
+        if (size > kLargestShort) [[unlikely]]
+            return write_large(words, number, size, tick);
+        write_short(words, number, size, uint64_t{tick} << kTickShift);
+    }
+    static void write_short(Word* words, uint32_t number, uint64_t size, uint64_t tick_bits) noexcept {
+        store_pair(words, number | size << kSizeShift | tick_bits);
     }
     static Record read(const Word* words) noexcept {
-        const uint32_t first = words[0].load(std::memory_order_acquire);
-        const uint32_t second = words[1].load(std::memory_order_relaxed);
-        Record record{first >> 11, second >> 6, (first & 0x7ff) | uint64_t{second >> 2 & 0xf} << 11};
-        if (second & 1) [[unlikely]]
-            record.size = words[2].load(std::memory_order_relaxed) |
-                          uint64_t{words[3].load(std::memory_order_relaxed)} << 32;
+        const uint64_t pair = load_pair(words);
+        Record record{static_cast<uint32_t>(pair & kNumberMask), static_cast<uint32_t>(pair >> kTickShift),
+                      pair >> kSizeShift & kLargestShort};
+        if (pair & kLarge) [[unlikely]]
+            record.size = load_pair(words + 2);
         return record;
     }
-    static void erase(Word* words) noexcept {
-        const bool large = words[1].load(std::memory_order_relaxed) & 1;
-        words[0].store(0, std::memory_order_relaxed);
-        words[1].store(0, std::memory_order_relaxed);
-        if (large) [[unlikely]] {
-            words[2].store(0, std::memory_order_relaxed);
-            words[3].store(0, std::memory_order_relaxed);
-        }
+    // True when nothing about the record is out of the ordinary: neither large nor traced.
+    static bool is_plain(uint64_t pair) noexcept { return (pair & (kLarge | kTraced)) == 0; }
+    static uint64_t load_pair(const Word* words) noexcept {
+#if FLYWEIGHT_WHOLE_PAIRS
+        uint64_t pair;
+        std::memcpy(&pair, words, sizeof pair);
+        return pair;
+#else
+        return words[0].load(std::memory_order_relaxed) | uint64_t{words[1].load(std::memory_order_relaxed)} << 32;
+#endif
     }
+    static void erase(Word* words) noexcept {
+        const bool large = load_pair(words) & kLarge;
+        store_pair(words, 0);
+        if (large) [[unlikely]]
+            store_pair(words + 2, 0);
+    }
+    static void erase_plain(Word* words) noexcept { store_pair(words, 0); }
 
     // Calls visit(address, record) for every record. Blocks that other threads take or return meanwhile may be missed
     // or seen; the caller holds the GIL, so the blocks of Python are still.
@@ -106,11 +128,21 @@ class ShadowMap {
     void drop(uintptr_t start, size_t bytes) noexcept;
 
   private:
-    static constexpr uint64_t kLarge = 1 << 15;
-    static constexpr uintptr_t kAddressMask = (uintptr_t{1} << kAddressBits) - 1;
+    static void store_pair(Word* words, uint64_t pair) noexcept {
+#if FLYWEIGHT_WHOLE_PAIRS
+        std::memcpy(static_cast<void*>(words), &pair, sizeof pair);
+#else
+        words[1].store(static_cast<uint32_t>(pair >> 32), std::memory_order_relaxed);
+        words[0].store(static_cast<uint32_t>(pair), std::memory_order_relaxed);
+#endif
+    }
+    [[gnu::noinline]] static void write_large(Word* words, uint32_t number, uint64_t size, uint32_t tick) noexcept {
+        store_pair(words + 2, size);
+        store_pair(words, number | kLarge | uint64_t{tick} << kTickShift);
+    }
 
     static Word* words_of(uintptr_t base, uintptr_t address) noexcept {
-        return reinterpret_cast<Word*>(base + (address >> 2 & ~uintptr_t{3}));
+        return reinterpret_cast<Word*>(base + (address >> 2));  // blocks are 16-byte aligned
     }
     Word* reserve_chunk(uintptr_t address) noexcept;
     // Which pages of the chunk's words were ever written: present or swapped out. One bit each.

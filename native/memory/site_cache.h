@@ -8,7 +8,6 @@
 #include <atomic>
 #include <cstdint>
 
-#include "memory/pages.h"
 #include "memory/site_table.h"
 
 namespace flyweight::memory {
@@ -26,13 +25,17 @@ class SiteCache {
   public:
     static constexpr int kSlotBits = 13;  // 8,192 words, 64 KiB: the working set of large programs' hot lines
 
-    bool reserve() noexcept { return words_.reserve(); }
-    void clear() noexcept { words_.clear(); }
-
     SiteId find(PlaceKey key) const noexcept {
         const uint64_t mixed = mix(key);
         const uint64_t difference = slot(mixed).load(std::memory_order_relaxed) ^ mixed << kSlotBits;
         return difference < kSites ? static_cast<SiteId>(difference) : kNoSite;
+    }
+    // The same as one comparison: `site` is set only when it is known.
+    bool knows(PlaceKey key, SiteId* site) const noexcept {
+        const uint64_t mixed = mix(key);
+        const uint64_t difference = slot(mixed).load(std::memory_order_relaxed) ^ mixed << kSlotBits;
+        *site = static_cast<SiteId>(difference);
+        return difference - 1 < kSites - 1;
     }
     void put(PlaceKey key, SiteId site) noexcept {
         const uint64_t mixed = mix(key);
@@ -41,8 +44,7 @@ class SiteCache {
     void remove(PlaceKey key) noexcept {
         if (find(key) != kNoSite) slot(mix(key)).store(0, std::memory_order_relaxed);
     }
-    // Forgets native callers, whose addresses may belong to another library now.
-    void clear_slots() noexcept {
+    void clear() noexcept {
         for (size_t i = 0; i < size_t{1} << kSlotBits; ++i) words_[i].store(0, std::memory_order_relaxed);
     }
     size_t own_bytes() const noexcept { return size_t{8} << kSlotBits; }
@@ -57,7 +59,7 @@ class SiteCache {
         return const_cast<std::atomic<uint64_t>&>(words_[mixed >> (64 - kSlotBits)]);
     }
 
-    StableArray<std::atomic<uint64_t>, size_t{1} << kSlotBits> words_;
+    std::atomic<uint64_t> words_[size_t{1} << kSlotBits] = {};
 };
 
 }  // namespace flyweight::memory

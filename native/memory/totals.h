@@ -39,6 +39,7 @@ inline void add_up(Totals (&totals)[kDomains + 1]) noexcept {
         all.freed_bytes += t.freed_bytes;
     }
     all.peak_bytes = tracker.total.peak();
+    if (!tracker.settings.native) totals[static_cast<size_t>(Domain::python)].peak_bytes = all.peak_bytes;
 }
 
 }  // namespace flyweight::memory

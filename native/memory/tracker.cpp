@@ -15,7 +15,7 @@ bool Tracker::reserve() noexcept {
         sampled_pages_ =
             static_cast<std::atomic<uintptr_t>*>(reserve_pages(ShadowMap::kChunks * sizeof(std::atomic<uintptr_t>)));
     }
-    return sampled_pages_ != nullptr && shadow.reserve() && cache.reserve() && sites.reserve() && strings.reserve() &&
+    return sampled_pages_ != nullptr && shadow.reserve() && sites.reserve() && strings.reserve() &&
            stacks.reserve() && samples.reserve();
 }
 
@@ -23,9 +23,9 @@ void Tracker::begin(const Settings& wanted) noexcept {
     SlowLock lock;
     settings = wanted;
     ++session;
-    limit_bytes = wanted.limit_bytes != 0 ? wanted.limit_bytes : UINT64_MAX;
+    limit_bytes = wanted.limit_bytes != 0 ? wanted.limit_bytes : kNoLimit;
     shadow.clear();
-    cache.clear_slots();
+    cache.clear();
     sites.clear();
     stacks.clear();
     samples.clear();
@@ -40,6 +40,7 @@ void Tracker::begin(const Settings& wanted) noexcept {
     for (Level& level : levels) level.reset();
     total.reset();
     untracked_frees.set(0), lost_frees.set(0), limit_hits.set(0);
+    limit_site.store(-1, std::memory_order_relaxed);
     degraded_tick.store(UINT32_MAX, std::memory_order_relaxed);
     degraded_reason.store(0, std::memory_order_relaxed);
     sampler.start(wanted.sample_interval_bytes, wanted.seed, session);
@@ -144,14 +145,28 @@ void Tracker::lose(ShadowMap::Word* words) noexcept {
 }
 
 template <Access kAccess>
+bool Tracker::allocated_specially(Domain domain, void* block, uint64_t size, SiteId site) noexcept {
+    ShadowMap::Word* words = shadow.find_or_reserve(reinterpret_cast<uintptr_t>(block));
+    if (words == nullptr) return true;
+    if (ShadowMap::holds(words)) lose(words);
+    // The countdown has been advanced by the caller.
+    const uint32_t number = this_thread.until_sample < 0 ? trace(block, size, site, domain) : site;
+    ShadowMap::write(words, number, size, tick.load(std::memory_order_relaxed));
+    return count<kAccess>(domain, site, 1, size, size);
+}
+template bool Tracker::allocated_specially<Access::exclusive>(Domain, void*, uint64_t, SiteId) noexcept;
+template bool Tracker::allocated_specially<Access::shared>(Domain, void*, uint64_t, SiteId) noexcept;
+
+template <Access kAccess>
 Taken Tracker::take(void* block) noexcept {
     Taken taken{};
     const auto address = reinterpret_cast<uintptr_t>(block);
     ShadowMap::Word* words = shadow.find(address);
     if (words == nullptr || !ShadowMap::holds(words)) return taken;
     const Record record = ShadowMap::read(words);
-    const size_t count = words[1].load(std::memory_order_relaxed) & 1 ? 4 : 2;
-    for (size_t i = 0; i < count; ++i) taken.words[i] = words[i].load(std::memory_order_relaxed);
+    for (size_t i = 0; i < (record.size > ShadowMap::kLargestShort ? 4 : 2); ++i) {
+        taken.words[i] = words[i].load(std::memory_order_relaxed);
+    }
     ShadowMap::erase(words);
     const SiteId site = site_of(record.number);
     if (record.number & kTraced) forget_traced(record, &taken.sample);
@@ -166,6 +181,15 @@ Taken Tracker::take(void* block) noexcept {
 }
 template Taken Tracker::take<Access::exclusive>(void*) noexcept;
 template Taken Tracker::take<Access::shared>(void*) noexcept;
+
+template <Access kAccess>
+uint64_t Tracker::released_specially(void* block) noexcept {
+    const uint64_t size = recorded_size(block);
+    take<kAccess>(block);
+    return size;
+}
+template uint64_t Tracker::released_specially<Access::exclusive>(void*) noexcept;
+template uint64_t Tracker::released_specially<Access::shared>(void*) noexcept;
 
 template <Access kAccess>
 void Tracker::put_back(void* block, const Taken& taken) noexcept {

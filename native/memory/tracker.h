@@ -28,6 +28,7 @@ enum Attention : uint32_t {
     kFullStacks = 8,     // every block's whole stack
     kSampledOnly = 16,   // only sampled blocks are recorded
     kTooMuchMemory = 32,  // the profiler's own data reached its limit: turn to sampling
+    kApart = 128,         // hooks that take Python to be alone are stuck in a chain, and it is not
     kProbing = 64         // somebody checks whether the hooks are still reached
 };
 
@@ -53,14 +54,17 @@ class Tracker {
     // Read on every allocation, written rarely.
     alignas(64) std::atomic<uint32_t> attention{kStopped};
     std::atomic<uint32_t> tick{0};
-    uint64_t limit_bytes = UINT64_MAX;
+    std::atomic<uint64_t> tick_bits{0};  // the tick where a record has it
+    uint64_t limit_bytes = kNoLimit;
+    static constexpr uint64_t kNoLimit = INT64_MAX;
     ShadowMap shadow;
-    SiteCache cache;
     SiteTable sites;
 
     // Written on every allocation.
     alignas(64) Level levels[kDomains];
     Level total;
+
+    alignas(64) SiteCache cache;
 
     // Slow path.
     alignas(64) Sampler sampler;
@@ -72,18 +76,27 @@ class Tracker {
     std::atomic<uint32_t> degraded_tick{UINT32_MAX};
     std::atomic<uint32_t> degraded_reason{0};
     SharedCounter untracked_frees, lost_frees, limit_hits;
+    std::atomic<int64_t> limit_site{-1};  // the first that was refused
     SharedCounter own_bytes;  // as last measured by the ticker
+
+    void set_tick(uint32_t now) noexcept {
+        tick.store(now, std::memory_order_relaxed);
+        tick_bits.store(uint64_t{now} << ShadowMap::kTickShift, std::memory_order_relaxed);
+    }
 
     bool reserve() noexcept;
     void begin(const Settings& wanted) noexcept;
     void end() noexcept;
 
-    // A block was allocated by `site`. False: the total went over the limit, and the caller may refuse the block.
-    template <Domain kDomain, Access kAccess>
+    // A block was allocated by `site`, which is one. False: the total went over the limit, and the caller may refuse the block.
+    // kAlone: only Python's domain is tracked, whose level then is the total.
+    template <Domain kDomain, Access kAccess, bool kAlone = false>
     bool allocated(void* block, uint64_t size, SiteId site) noexcept;
+    template <Access kAccess>
+    bool allocated_specially(Domain domain, void* block, uint64_t size, SiteId site) noexcept;
 
     // A block is about to be returned. Taken for realloc, which may fail.
-    template <Access kAccess>
+    template <Access kAccess, bool kAlone = false>
     uint64_t released(void* block) noexcept;  // its size; UINT64_MAX when it was not tracked
     template <Access kAccess>
     Taken take(void* block) noexcept;
@@ -101,9 +114,9 @@ class Tracker {
     void charge(SiteId site, uint64_t count, uint64_t bytes) noexcept;
     void discharge(SiteId site, uint64_t count, uint64_t bytes) noexcept;
 
-    template <Access kAccess>
+    template <Access kAccess, bool kAlone = false>
     void discount(SiteId site, uint64_t count, uint64_t bytes) noexcept;
-    template <Access kAccess>
+    template <Access kAccess, bool kAlone = false>
     bool count(Domain domain, SiteId site, uint64_t count, uint64_t bytes, uint64_t largest) noexcept;
 
     // Sampling. `trace` asks whether a block is to be sampled and returns the number for its record; `note_sampled` is
@@ -129,7 +142,7 @@ class Tracker {
 
   private:
     template <Access kAccess>
-    Taken take_record(ShadowMap::Word* words) noexcept;
+    uint64_t released_specially(void* block) noexcept;  // large or traced
     static size_t page_in_chunk(uintptr_t address) noexcept {
         return (address & (ShadowMap::kChunkBytes - 1)) / kPageSize;
     }
@@ -157,26 +170,42 @@ struct Surroundings {
 };
 extern Surroundings surroundings;
 
-template <Access kAccess>
-bool Tracker::count(Domain domain, SiteId number, uint64_t blocks, uint64_t bytes, uint64_t largest) noexcept {
+// Signed, since the two kinds of writers may pass each other: for a moment one sees the other's free before its own
+// allocation.
+inline bool above(uint64_t value, uint64_t mark) noexcept {
+    return static_cast<int64_t>(value) > static_cast<int64_t>(mark);
+}
+
+inline void Level::add_exclusively(uint64_t bytes) noexcept {
+    const uint64_t mine = own.get() + bytes;
+    own.set(mine);
+    const uint64_t now = mine + others.get();
+    if (above(now, own_peak.get())) own_peak.set(now);
+}
+
+inline void Level::add_shared(uint64_t bytes) noexcept {
+    const uint64_t now = others.add(bytes) + own.get();
+    if (above(now, 0)) others_peak.raise_to(now);
+}
+
+template <Access kAccess, bool kAlone>
+[[gnu::always_inline]] inline bool Tracker::count(Domain domain, SiteId number, uint64_t blocks, uint64_t bytes,
+                                                  uint64_t largest) noexcept {
     Site& site = sites[number];
-    Level& level = levels[static_cast<size_t>(domain)];
     if constexpr (kAccess == Access::exclusive) {
         site.allocated_count.add(blocks);
         const uint64_t allocated = site.allocated_bytes.get() + bytes;
         site.allocated_bytes.set(allocated);
         const uint64_t live = allocated - site.freed_bytes.get() + site.others_live_bytes.get();
-        if (static_cast<int64_t>(live - site.peak_bytes.get()) > 0) site.peak_bytes.set(live);
-        if (largest > site.largest_bytes.get()) site.largest_bytes.set(largest);
-        const uint64_t level_own = level.own.get() + bytes;
-        level.own.set(level_own);
-        const uint64_t level_now = level_own + level.others.get();
-        if (static_cast<int64_t>(level_now - level.own_peak.get()) > 0) level.own_peak.set(level_now);
-        const uint64_t total_own = total.own.get() + bytes;
-        total.own.set(total_own);
-        const uint64_t now = total_own + total.others.get();
-        if (static_cast<int64_t>(now - total.own_peak.get()) > 0) {
-            if (now > limit_bytes) [[unlikely]]
+        if (above(live, site.peak_bytes.get())) site.peak_bytes.set(live);
+        if (largest > site.largest_bytes.get()) [[unlikely]]
+            site.largest_bytes.set(largest);
+        if constexpr (!kAlone) levels[static_cast<size_t>(domain)].add_exclusively(bytes);
+        const uint64_t mine = total.own.get() + bytes;
+        total.own.set(mine);
+        const uint64_t now = mine + total.others.get();
+        if (above(now, total.own_peak.get())) {
+            if (above(now, limit_bytes)) [[unlikely]]
                 return false;
             total.own_peak.set(now);
         }
@@ -184,28 +213,25 @@ bool Tracker::count(Domain domain, SiteId number, uint64_t blocks, uint64_t byte
     } else {
         site.others_allocated_count.add(blocks);
         site.others_allocated_bytes.add(bytes);
-        const uint64_t live =
-            site.others_live_bytes.add(bytes) + site.allocated_bytes.get() - site.freed_bytes.get();
-        if (static_cast<int64_t>(live) > 0) site.others_peak_bytes.raise_to(live);
+        const uint64_t live = site.others_live_bytes.add(bytes) + site.allocated_bytes.get() - site.freed_bytes.get();
+        if (above(live, 0)) site.others_peak_bytes.raise_to(live);
         site.others_largest_bytes.raise_to(largest);
-        const uint64_t level_now = level.others.add(bytes) + level.own.get();
-        if (static_cast<int64_t>(level_now) > 0) level.others_peak.raise_to(level_now);
-        const uint64_t now = total.others.add(bytes) + total.own.get();
-        if (static_cast<int64_t>(now) > 0) total.others_peak.raise_to(now);
+        levels[static_cast<size_t>(domain)].add_shared(bytes);
+        total.add_shared(bytes);
         return true;
     }
 }
 
-template <Access kAccess>
-void Tracker::discount(SiteId number, uint64_t blocks, uint64_t bytes) noexcept {
+template <Access kAccess, bool kAlone>
+[[gnu::always_inline]] inline void Tracker::discount(SiteId number, uint64_t blocks, uint64_t bytes) noexcept {
     Site& site = sites[number];
-    Level& level = levels[static_cast<size_t>(site.domain)];
     if constexpr (kAccess == Access::exclusive) {
         site.freed_count.add(blocks);
         site.freed_bytes.add(bytes);
-        level.own.subtract(bytes);
+        if constexpr (!kAlone) levels[static_cast<size_t>(site.domain)].own.subtract(bytes);
         total.own.subtract(bytes);
     } else {
+        Level& level = levels[static_cast<size_t>(site.domain)];
         site.others_freed_count.add(blocks);
         site.others_freed_bytes.add(bytes);
         site.others_live_bytes.subtract(bytes);
@@ -214,38 +240,17 @@ void Tracker::discount(SiteId number, uint64_t blocks, uint64_t bytes) noexcept 
     }
 }
 
-template <Domain kDomain, Access kAccess>
-bool Tracker::allocated(void* block, uint64_t size, SiteId site) noexcept {
-    if (site == kNoSite) [[unlikely]]
-        return true;
-    const auto address = reinterpret_cast<uintptr_t>(block);
-    ShadowMap::Word* words = shadow.find_or_reserve(address);
-    if (words == nullptr) [[unlikely]]
-        return true;
-    const bool within_limit = count<kAccess>(kDomain, site, 1, size, size);
-    uint32_t number = site;
+// Everything out of the ordinary leaves by a tail call, so that the ordinary keeps its values in registers.
+template <Domain kDomain, Access kAccess, bool kAlone>
+[[gnu::always_inline]] inline bool Tracker::allocated(void* block, uint64_t size, SiteId number) noexcept {
+    ShadowMap::Word* words = shadow.find(reinterpret_cast<uintptr_t>(block));
     this_thread.until_sample -= static_cast<int64_t>(size);
-    if (this_thread.until_sample < 0) [[unlikely]]
-        number = trace(block, size, site, kDomain);
-    if (ShadowMap::holds(words)) [[unlikely]]
-        lose(words);
-    ShadowMap::write(words, number, size, tick.load(std::memory_order_relaxed));
-    return within_limit;
-}
-
-template <Access kAccess>
-inline Taken Tracker::take_record(ShadowMap::Word* words) noexcept {
-    Taken taken{};
-    taken.words[0] = words[0].load(std::memory_order_relaxed);
-    taken.words[1] = words[1].load(std::memory_order_relaxed);
-    const Record record = ShadowMap::read(words);
-    if (taken.words[1] & 1) {
-        taken.words[2] = static_cast<uint32_t>(record.size);
-        taken.words[3] = static_cast<uint32_t>(record.size >> 32);
+    if (words == nullptr || ShadowMap::holds(words) || this_thread.until_sample < 0 ||
+        size > ShadowMap::kLargestShort) [[unlikely]] {
+        return allocated_specially<kAccess>(kDomain, block, size, number);
     }
-    ShadowMap::erase(words);
-    discount<kAccess>(record.number, 1, record.size);
-    return taken;
+    ShadowMap::write_short(words, number, size, tick_bits.load(std::memory_order_relaxed));
+    return count<kAccess, kAlone>(kDomain, number, 1, size, size);
 }
 
 template <Access kAccess>
@@ -255,27 +260,32 @@ inline Taken Tracker::take_quickly(void* block) noexcept {
         untracked_frees.add(1);
         return {};
     }
-    if (words[0].load(std::memory_order_relaxed) >> 11 & kTraced) [[unlikely]]
+    const uint64_t pair = ShadowMap::load_pair(words);
+    if (!ShadowMap::is_plain(pair)) [[unlikely]]
         return take<kAccess>(block);
-    return take_record<kAccess>(words);
+    Taken taken;
+    taken.words[0] = static_cast<uint32_t>(pair);
+    taken.words[1] = static_cast<uint32_t>(pair >> 32);
+    ShadowMap::erase_plain(words);
+    discount<kAccess>(static_cast<SiteId>(pair & ShadowMap::kNumberMask), 1,
+                      pair >> ShadowMap::kSizeShift & ShadowMap::kLargestShort);
+    return taken;
 }
 
-template <Access kAccess>
-inline uint64_t Tracker::released(void* block) noexcept {
+template <Access kAccess, bool kAlone>
+[[gnu::always_inline]] inline uint64_t Tracker::released(void* block) noexcept {
     ShadowMap::Word* words = shadow.find(reinterpret_cast<uintptr_t>(block));
     if (words == nullptr || !ShadowMap::holds(words)) [[unlikely]] {
         untracked_frees.add(1);
         return UINT64_MAX;
     }
-    const Record record = ShadowMap::read(words);
-    ShadowMap::erase(words);
-    SiteId site = record.number;
-    if (site & kTraced) [[unlikely]] {
-        site = site_of(site);
-        forget_traced(record, nullptr);
-    }
-    discount<kAccess>(site, 1, record.size);
-    return record.size;
+    const uint64_t pair = ShadowMap::load_pair(words);
+    if (!ShadowMap::is_plain(pair)) [[unlikely]]
+        return released_specially<kAccess>(block);
+    ShadowMap::erase_plain(words);
+    const uint64_t size = pair >> ShadowMap::kSizeShift & ShadowMap::kLargestShort;
+    discount<kAccess, kAlone>(static_cast<SiteId>(pair & ShadowMap::kNumberMask), 1, size);
+    return size;
 }
 
 }  // namespace flyweight::memory

@@ -131,7 +131,7 @@ constexpr const char* kStatusColumns[] = {
     "sample_interval_bytes", "started_unix_ms", "elapsed_ms",  "degraded_at_ms",  "degraded_reason",
     "untracked_frees",  "lost_frees",      "limit_bytes",      "limit_hits",      "displaced_python",
     "displaced_native", "patched_libraries", "ticker_running", "site_count",      "session",
-    "file_mapping_bytes", "slow_lock_taken"};
+    "file_mapping_bytes", "slow_lock_taken",  "limit_site"};
 
 PyObject* status(PyObject*, PyObject*) {
     const Settings& settings = tracker.settings;
@@ -157,7 +157,8 @@ PyObject* status(PyObject*, PyObject*) {
                            static_cast<int64_t>(tracker.sites.size()) - 1,
                            tracker.session,
                            static_cast<int64_t>(file_mappings().bytes),
-                           static_cast<int64_t>(SlowLock::times_taken())};
+                           static_cast<int64_t>(SlowLock::times_taken()),
+                           tracker.limit_site.load(std::memory_order_relaxed)};
     static_assert(sizeof row / sizeof row[0] == sizeof kStatusColumns / sizeof kStatusColumns[0]);
     return one_row(row);
 }
@@ -335,12 +336,12 @@ PyObject* histories(PyObject*, PyObject*) {
 constexpr const char* kSeriesColumns[] = {"elapsed_ms", "lowest_bytes", "highest_bytes", "last_bytes"};
 
 PyObject* series(PyObject*, PyObject*) {
-    Rows rows(kSeriesRows, std::size(kSeriesColumns));
+    Rows rows(kSeriesRows + kRecentRows, std::size(kSeriesColumns));
     if (!rows) return nullptr;
     SlowLock lock;
-    const size_t count = history.series_size();
-    for (size_t i = 0; i < count; ++i) std::memcpy(rows.row(i), &history.series(i), sizeof(SeriesRow));
-    return rows.take(count);
+    size_t filled = 0;
+    history.series([&](const SeriesRow& row) { std::memcpy(rows.row(filled++), &row, sizeof row); });
+    return rows.take(filled);
 }
 
 constexpr const char* kSampleColumns[] = {"stack",         "native_stack", "domain",      "live_samples",
@@ -513,6 +514,14 @@ PyObject* phase_read(PyObject*, PyObject* argument) {
     return phase_row(phase);
 }
 
+PyObject* set_limit(PyObject*, PyObject* argument) {
+    const unsigned long long bytes = PyLong_AsUnsignedLongLong(argument);
+    if (PyErr_Occurred()) return nullptr;
+    tracker.settings.limit_bytes = bytes;
+    tracker.limit_bytes = bytes != 0 ? bytes : Tracker::kNoLimit;
+    Py_RETURN_NONE;
+}
+
 PyObject* do_tick(PyObject*, PyObject*) {
     ProfilerScope scope;
     if (recording()) tick();
@@ -544,6 +553,7 @@ PyMethodDef kMethods[] = {
     {"phase_begin", phase_begin, METH_NOARGS, nullptr},
     {"phase_end", phase_end, METH_O, nullptr},
     {"phase_read", phase_read, METH_O, nullptr},
+    {"set_limit", set_limit, METH_O, nullptr},
     {"tick", do_tick, METH_NOARGS, nullptr},
     {"probe", do_probe, METH_NOARGS, nullptr},
     {nullptr, nullptr, 0, nullptr}};

@@ -16,7 +16,7 @@ def start(
     own_limit_bytes: int,  # 0: none. Own memory above it turns exact recording into sampling
     limit_bytes: int,  # 0: none. Python allocations that would take the tracked total above it fail (MemoryError)
     seed: int,
-    page: str,  # path of the shared page to create, "" for none
+    page: str,  # prefix of the shared page's path, to which "." and the process id are added; "" for none
 ) -> None: ...  # RuntimeError when already recording or the build cannot be tracked, OSError when the page cannot be made
 def stop() -> None: ...  # no error when not recording
 def active() -> bool: ...
@@ -26,7 +26,8 @@ STATUS_COLUMNS: tuple[str, ...]
 # recording, sampled, native, full_stacks, native_stacks, sample_interval_bytes, started_unix_ms, elapsed_ms,
 # degraded_at_ms (-1: never), degraded_reason (0 none, 1 own memory, 2 site table full), untracked_frees, lost_frees,
 # limit_bytes, limit_hits, displaced_python, displaced_native, patched_libraries, ticker_running, site_count,
-# session (1, 2, ... one per start)
+# session (1, 2, ... one per start), file_mapping_bytes, slow_lock_taken,
+# limit_site (site of the first allocation that the limit refused, -1 none)
 def status() -> bytes: ...  # one row
 
 COUNTER_COLUMNS: tuple[str, ...]
@@ -48,11 +49,11 @@ def blocks(site: int, limit: int) -> bytes: ...  # rows (address, size_bytes, ag
 HISTORY_WINDOWS: int  # 16
 # rows: site, windows (filled), window_ms, then HISTORY_WINDOWS pairs (lowest live_count, lowest live_bytes) of each window, oldest first
 def histories() -> bytes: ...
-SERIES_COLUMNS: tuple[str, ...]  # elapsed_ms (end of the interval), lowest_bytes, highest_bytes, last_bytes (python + native + anonymous mappings)
-def series() -> bytes: ...  # up to 512 rows at one spacing, oldest first; the spacing doubles when full
+SERIES_COLUMNS: tuple[str, ...]  # elapsed_ms (end of the interval), lowest_bytes, highest_bytes, last_bytes; all domains together
+def series() -> bytes: ...  # oldest first: up to 512 coarse rows for long ago, then one for each of the last 512 ticks
 
 SAMPLE_COLUMNS: tuple[str, ...]
-# stack, native_stack, domain, live_samples, live_bytes, live_count, total_samples, total_bytes, total_count, live_bytes_variance, total_bytes_variance, age of the oldest in ms
+# stack, native_stack, domain, live_samples, live_bytes, live_count, total_samples, total_bytes, total_count, live_bytes_variance, total_bytes_variance, oldest_ms, site
 def samples() -> bytes: ...  # one row per distinct (stack, native stack, domain); estimates rounded to integers. full_stacks: exact, one row per stack, variances 0
 def stack(number: int) -> list[tuple[str, int, str, bool]]: ...  # (file, line, function, entry), innermost first; entry: C called this frame
 def native_stack(number: int) -> list[int]: ...  # return addresses, innermost first
@@ -68,5 +69,6 @@ def phase_begin() -> int: ...  # number of the phase; it nests inside the phase 
 def phase_end(phase: int) -> bytes: ...  # one row
 def phase_read(phase: int) -> bytes: ...  # one row, while it is open
 
+def set_limit(limit_bytes: int) -> None: ...  # while recording; 0: none
 def tick() -> None: ...  # do now what the ticker would do next (tests; also used where no ticker runs)
 def probe() -> None: ...  # check that the hooks are still reached; updates displaced_*
