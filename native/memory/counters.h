@@ -16,20 +16,24 @@ enum class Access { exclusive, shared };
 // What the exclusive writer advances. Readers on other threads see each value whole, not all values at one instant.
 class ExclusiveCounter {
   public:
-    uint64_t get() const noexcept { return value_.load(std::memory_order_relaxed); }
-    void set(uint64_t value) noexcept { value_.store(value, std::memory_order_relaxed); }
-    void add(uint64_t amount) noexcept {
-#if defined(__x86_64__) && !defined(__SANITIZE_THREAD__) && !defined(__SANITIZE_ADDRESS__)
-        // One instruction; compilers make three of a relaxed load and store.
-        asm("addq %1, %0" : "+m"(value_) : "er"(amount) : "cc");
-#else
+    uint64_t get() const noexcept { return __atomic_load_n(&value_, __ATOMIC_RELAXED); }
+    void set(uint64_t value) noexcept { __atomic_store_n(&value_, value, __ATOMIC_RELAXED); }
+    // For the exclusive writer: plain, so that the compiler may make one instruction of it. On the machines we run on an
+    // aligned word is written whole.
+#if defined(__SANITIZE_THREAD__)
+    uint64_t mine() const noexcept { return get(); }
+    uint64_t add(uint64_t amount) noexcept {
         set(get() + amount);
-#endif
+        return get();
     }
+#else
+    uint64_t mine() const noexcept { return value_; }
+    uint64_t add(uint64_t amount) noexcept { return value_ += amount; }
+#endif
     void subtract(uint64_t amount) noexcept { add(uint64_t{0} - amount); }
 
   private:
-    std::atomic<uint64_t> value_{0};
+    uint64_t value_ = 0;
 };
 
 class SharedCounter {
@@ -48,22 +52,53 @@ class SharedCounter {
     std::atomic<uint64_t> value_{0};
 };
 
-// Bytes in use and the most there ever were. The two kinds of writers keep a peak each; the larger one is the peak.
+// Signed, since the two kinds of writers may pass each other: for a moment one sees the other's free before its own
+// allocation.
+constexpr bool above(uint64_t value, uint64_t mark) noexcept {
+    return static_cast<int64_t>(value) > static_cast<int64_t>(mark);
+}
+
+// Bytes in use and the most there ever were.
+//
+// The exclusive writer compares what it holds with `mark`, the peak less what the others hold: one comparison, and no
+// look at the others until it is passed. Whoever changes what the others hold sets the mark anew. Two writers that race
+// for the same nanoseconds may each miss the other's last step; the next shared step or tick sets that right.
 struct Level {
     ExclusiveCounter own;
+    SharedCounter mark;
+    ExclusiveCounter own_peak;     // the highest the exclusive writer saw, of both together
     SharedCounter others;
-    ExclusiveCounter own_peak;
-    SharedCounter others_peak;
+    SharedCounter others_peak;     // the highest the others saw
 
     uint64_t current() const noexcept { return own.get() + others.get(); }
     uint64_t peak() const noexcept {
         const uint64_t a = own_peak.get(), b = others_peak.get();
         return a > b ? a : b;
     }
-    void add_exclusively(uint64_t bytes) noexcept;
-    void add_shared(uint64_t bytes) noexcept;
+    // True when `held`, what the exclusive writer holds now, is a new peak.
+    bool passes_mark(uint64_t held) const noexcept { return above(held, mark.get()); }
+    void note_peak(uint64_t held) noexcept {
+        own_peak.set(held + others.get());
+        mark.set(held);
+    }
+    void add_shared(uint64_t bytes) noexcept {
+        const uint64_t now = others.add(bytes) + own.get();
+        if (above(now, 0)) others_peak.raise_to(now);
+        refresh_mark();
+    }
+    void subtract_shared(uint64_t bytes) noexcept {
+        others.subtract(bytes);
+        refresh_mark();
+    }
+    void refresh_mark() noexcept {
+        uint64_t held;
+        do {
+            held = others.get();
+            mark.set(peak() - held);
+        } while (others.get() != held);
+    }
     void reset() noexcept {
-        own.set(0), others.set(0), own_peak.set(0), others_peak.set(0);
+        own.set(0), others.set(0), own_peak.set(0), others_peak.set(0), mark.set(0);
     }
 };
 

@@ -19,12 +19,17 @@ bool held_for_fork = false;
 std::atomic<int> patched{0}, foreign{0};
 
 // Of the thread that makes the pass:
+struct Visited {
+    int libraries = 0, patched = 0, foreign = 0;
+    size_t slots = 0;
+};
 ImportedFunctions functions{};
 LoaderCount seen{};
-int visited = 0;      // libraries, in order of loading, that need no further visit
-int unpatchable = 0;  // slots that a pass could not rewrite
-bool again = false;   // another pass is due, whatever the loader says
-int attempts = 0;     // passes since libraries came or went
+Visited settled{};  // the libraries, in order of loading, that need no further visit
+PatchedSlots slots;
+bool taken = false;
+bool again = false;  // another pass is due, whatever the loader says
+int attempts = 0;    // passes since libraries came or went
 // At the ticker's pace two seconds. A library that looks unfinished for so long is finished.
 constexpr int kPatience = 8;
 
@@ -34,21 +39,16 @@ void pass() noexcept {
     const bool changed = !(now == seen);
     if (!changed && !again) return;
     attempts = changed ? 0 : attempts + 1;
-    const bool only_news = changed && now.removed == seen.removed && visited > 0;
+    if (now.removed != seen.removed) settled = {};  // the order is another one
+    slots.count = settled.slots;
     const ImportTally tally =
-        visit_imports(ImportPass::patch, functions, only_news ? visited : 0, attempts >= kPatience);
-    if (only_news) {
-        patched.fetch_add(tally.patched, kRelaxed);
-        foreign.fetch_add(tally.foreign, kRelaxed);
-        unpatchable += tally.unhooked;
-    } else {
-        patched.store(tally.patched, kRelaxed);
-        if (visited == 0) foreign.store(tally.foreign, kRelaxed);
-        unpatchable = tally.unhooked;
-    }
+        visit_imports(ImportPass::patch, functions, settled.libraries, attempts >= kPatience, &slots);
+    const Visited all{tally.libraries, settled.patched + tally.patched, settled.foreign + tally.foreign, slots.count};
     // News are visited twice: a library seen for the first time may have been in the middle of its relocation.
-    again = (changed || tally.again) && attempts <= kPatience;
-    visited = tally.libraries;
+    again = changed || (tally.again && attempts < kPatience);
+    if (!again) settled = all;
+    patched.store(all.patched, kRelaxed);
+    foreign.store(all.foreign, kRelaxed);
     seen = now;
     if (changed) refresh_library_map();
 }
@@ -71,7 +71,8 @@ void start_import_passes(const ImportedFunctions& wanted) noexcept {
     if (!running.load(kRelaxed)) {
         functions = wanted;
         seen = {};
-        visited = 0;
+        settled = {};
+        taken = false;
         running.store(true, std::memory_order_release);
         pass();
     }
@@ -82,7 +83,7 @@ void stop_import_passes() noexcept {
     begin();
     if (running.exchange(false, std::memory_order_acq_rel)) {
         // Where a hook stands the loader has finished its work, whatever the protection looks like.
-        visit_imports(ImportPass::restore, functions, 0, true);
+        visit_imports(ImportPass::restore, functions, 0, true, nullptr);
         patched.store(0, kRelaxed);
         foreign.store(0, kRelaxed);
     }
@@ -106,14 +107,18 @@ int foreign_slot_count() noexcept {
 
 bool import_slots_were_taken() noexcept {
     begin();
-    bool taken = false;
+    bool answer = false;
     if (running.load(kRelaxed)) {
-        pass();
-        const ImportTally tally = visit_imports(ImportPass::inspect, functions, 0, false);
-        taken = tally.foreign > foreign.load(kRelaxed) || tally.unhooked > unpatchable;
+        pass();  // a slot that the loader bound anew is not a stolen one
+        taken = taken || lost_a_slot(slots, seen.removed);
+        answer = taken;
     }
     end();
-    return taken;
+    return answer;
+}
+
+size_t import_passes_bytes() noexcept {
+    return slots.count * sizeof(PatchedSlot);
 }
 
 void hold_import_passes_for_fork() noexcept {

@@ -17,7 +17,8 @@ void make_import_pass() noexcept;
 
 int patched_library_count() noexcept;
 int foreign_slot_count() noexcept;
-bool import_slots_were_taken() noexcept;  // by another tool. Visits every library
+bool import_slots_were_taken() noexcept;  // by another tool
+size_t import_passes_bytes() noexcept;
 
 void hold_import_passes_for_fork() noexcept;
 void release_import_passes_after_fork() noexcept;

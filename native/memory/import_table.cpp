@@ -193,8 +193,8 @@ class RelocatedData {
 
 class ImportVisitor {
   public:
-    ImportVisitor(ImportPass pass, const ImportedFunctions& functions, int skip, bool insist)
-        : pass_(pass), functions_(functions), skip_(skip), insist_(insist) {
+    ImportVisitor(ImportPass pass, const ImportedFunctions& functions, int skip, bool insist, PatchedSlots* patched)
+        : functions_(functions), patching_(pass == ImportPass::patch), skip_(skip), insist_(insist), patched_(patched) {
         for (size_t i = 0; i < functions.count; ++i) first_letters_ |= letter(functions.first[i].name);
     }
 
@@ -203,11 +203,11 @@ class ImportVisitor {
         const LoadedObject object(info);
         if (!object.has_imports() || is_off_limits(object)) return;
         const bool is_python = object.is_at(reinterpret_cast<uintptr_t>(functions_.python_home));
-        const int hooked_before = tally.hooked;
+        const int hooked_before = hooked_;
         RelocatedData relocated(object.relro(), insist_);
         object.each_slot([&](Slot* slot, const char* name, const ElfW(Sym) & symbol, uint32_t type) {
             const ImportedFunction* function = find(name);
-            if (function == nullptr || (is_python && function->of_the_heap && pass_ != ImportPass::restore)) return;
+            if (function == nullptr || (is_python && function->of_the_heap && patching_)) return;
             if (!object.may_write(reinterpret_cast<uintptr_t>(slot))) return;
             const uintptr_t current = slot->load(std::memory_order_relaxed);
             // A stub will find the real function, unless the object has its own one of that name.
@@ -216,7 +216,7 @@ class ImportVisitor {
                                   object.address_of(symbol) == reinterpret_cast<uintptr_t>(function->real));
             visit_slot(*slot, *function, current, is_stub, relocated);
         });
-        if (tally.hooked > hooked_before) ++tally.patched;
+        if (hooked_ > hooked_before) ++tally.patched;
         if (relocated.in_progress()) tally.again = true;
     }
 
@@ -249,22 +249,29 @@ class ImportVisitor {
             ++tally.foreign;
             return;
         }
-        const bool wants_hook = pass_ == ImportPass::patch || (pass_ == ImportPass::inspect && is_hook);
-        if (is_hook != wants_hook && pass_ != ImportPass::inspect && relocated.open_for(&slot)) {
+        if (is_hook != patching_ && relocated.open_for(&slot)) {
             // Another thread that is resolving the stub at this moment writes the real function over our hook: a
             // second pass a little later finds that out.
             if (is_stub) tally.again = true;
-            slot.store(wants_hook ? hook : real, std::memory_order_release);
-            ++(wants_hook ? tally.hooked : tally.unhooked);
-            return;
+            slot.store(patching_ ? hook : real, std::memory_order_release);
+            if (patching_) remember(slot, hook);
+        } else if (is_hook) {
+            remember(slot, hook);
         }
-        ++(is_hook ? tally.hooked : tally.unhooked);
     }
 
-    ImportPass pass_;
+    void remember(const Slot& slot, uintptr_t hook) {
+        ++hooked_;
+        if (patched_ == nullptr || !patched_->slots.reserve() || patched_->count == patched_->slots.capacity()) return;
+        patched_->slots[patched_->count++] = {&slot, hook};
+    }
+
     const ImportedFunctions& functions_;
+    bool patching_;
     int skip_;
     bool insist_;
+    PatchedSlots* patched_;
+    int hooked_ = 0;
     uint32_t first_letters_ = 0;
     uintptr_t loader_ = getauxval(AT_BASE);
     uintptr_t kernel_page_ = getauxval(AT_SYSINFO_EHDR);
@@ -283,9 +290,10 @@ LoaderCount count_loaded() noexcept {
     return count;
 }
 
-ImportTally visit_imports(ImportPass pass, const ImportedFunctions& functions, int skip, bool insist) noexcept {
+ImportTally visit_imports(ImportPass pass, const ImportedFunctions& functions, int skip, bool insist,
+                          PatchedSlots* patched) noexcept {
     const int saved = errno;
-    ImportVisitor visitor(pass, functions, skip, insist);
+    ImportVisitor visitor(pass, functions, skip, insist, patched);
     dl_iterate_phdr(
         [](dl_phdr_info* info, size_t, void* context) {
             static_cast<ImportVisitor*>(context)->visit(*info);
@@ -294,6 +302,26 @@ ImportTally visit_imports(ImportPass pass, const ImportedFunctions& functions, i
         &visitor);
     errno = saved;
     return visitor.tally;
+}
+
+bool lost_a_slot(const PatchedSlots& patched, uint64_t removed) noexcept {
+    struct Question {
+        const PatchedSlots& patched;
+        uint64_t removed;
+        bool lost;
+    } question{patched, removed, false};
+    // Inside the loader's walk, where no library can be removed.
+    dl_iterate_phdr(
+        [](dl_phdr_info* info, size_t, void* context) {
+            auto& [slots, known_removed, lost] = *static_cast<Question*>(context);
+            if (info->dlpi_subs != known_removed) return 1;
+            for (size_t i = 0; i < slots.count && !lost; ++i) {
+                lost = slots.slots[i].slot->load(std::memory_order_relaxed) != slots.slots[i].hook;
+            }
+            return 1;
+        },
+        &question);
+    return question.lost;
 }
 
 }  // namespace flyweight::memory

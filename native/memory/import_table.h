@@ -7,8 +7,11 @@
 // replace has two versions that differ.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
+
+#include "memory/pages.h"
 
 namespace flyweight::memory {
 
@@ -27,15 +30,23 @@ struct ImportedFunctions {
     const void* python_home;  // an address in the library that holds Python's allocators, or null
 };
 
-enum class ImportPass { patch, restore, inspect };
+enum class ImportPass { patch, restore };
 
 struct ImportTally {
     int libraries = 0;   // listed by the loader, whether visited or not
     int patched = 0;     // libraries with a hook in a slot after the pass
-    int hooked = 0;      // slots that hold a hook after the pass
-    int unhooked = 0;    // slots that hold the real function, or a stub that will find it, after the pass
     int foreign = 0;     // slots that hold a third function; they are never touched
     bool again = false;  // a library was being relocated, or a stub was replaced: make another pass soon
+};
+
+// Slots that a pass left with a hook in them, to be looked at while their libraries are loaded.
+struct PatchedSlot {
+    const std::atomic<uintptr_t>* slot;
+    uintptr_t hook;
+};
+struct PatchedSlots {
+    StableArray<PatchedSlot, size_t{1} << 18> slots;
+    size_t count = 0;
 };
 
 // How many libraries the loader has added and removed in the life of the process.
@@ -48,7 +59,11 @@ LoaderCount count_loaded() noexcept;
 
 // Visits the import slots of every library but the first `skip` in the order of loading. Allocates nothing and takes
 // no lock but the loader's. With `insist`, a library that looks as if it were still being relocated is taken for one
-// whose relocated data just never becomes read-only.
-ImportTally visit_imports(ImportPass pass, const ImportedFunctions& functions, int skip, bool insist) noexcept;
+// whose relocated data just never becomes read-only. Slots with a hook are appended to `patched`.
+ImportTally visit_imports(ImportPass pass, const ImportedFunctions& functions, int skip, bool insist,
+                          PatchedSlots* patched) noexcept;
+
+// Whether one of the slots no longer holds its hook; false when libraries were removed since.
+bool lost_a_slot(const PatchedSlots& patched, uint64_t removed) noexcept;
 
 }  // namespace flyweight::memory

@@ -18,7 +18,7 @@
 #include "memory/shadow_map.h"
 
 // Python's own allocators. Not there when the hooks are tested without Python.
-extern "C" __attribute__((weak)) void* PyObject_Malloc(size_t);
+extern "C" __attribute__((weak, visibility("default"))) void* PyObject_Malloc(size_t);
 
 namespace flyweight::memory {
 namespace {
@@ -63,8 +63,7 @@ std::atomic<bool> installed{false};
 
 #define CALLER __builtin_extract_return_addr(__builtin_return_address(0))
 
-// --- malloc's family
-// ------------------------------------------------------------------------------------------------
+// ---------------------------------------- malloc's family ----------------------------------------
 
 // A record takes two granules, so a block must own two.
 inline size_t raised(size_t size) {
@@ -181,7 +180,7 @@ void* hook_pvalloc(size_t size) noexcept {
     return recorded_rarely(real.pvalloc(raised(size)), size, CALLER);
 }
 
-// --- mmap's family --------------------------------------------------------------------------------------------------
+// ---------------------------------------- mmap's family ----------------------------------------
 
 inline bool records_mappings() {
     return installed.load(std::memory_order_relaxed);
@@ -254,7 +253,7 @@ void* hook_mremap(void* old_start, size_t old_size, size_t new_size, int flags, 
     return start;
 }
 
-// --- the loader -----------------------------------------------------------------------------------------------------
+// ---------------------------------------- the loader ----------------------------------------
 
 void* hook_dlopen(const char* name, int flags) noexcept {
     void* handle = open_for(CALLER, name, flags, [](const char* n, int f) { return real.dlopen(n, f); });
@@ -276,7 +275,7 @@ int hook_dlclose(void* handle) noexcept {
     return result;
 }
 
-// --- the table ------------------------------------------------------------------------------------------------------
+// ---------------------------------------- the table ----------------------------------------
 
 #if defined(__x86_64__)
 void* hook_dlsym(void* handle, const char* name) noexcept;

@@ -168,7 +168,11 @@ uint32_t note_of(PyThreadState* thread, PyCodeObject* code) noexcept {
         number = static_cast<uint32_t>(fresh);
     }
     codes[number] = {intern_text(code->co_filename), intern_text(code->co_qualname), 0, 0};
-    // Allocates through PyMem; the hook sees that we are at work and lets it pass.
+    // Allocates through PyMem. What is ours is not to be counted: the hooks take a careful look while this lasts.
+    struct Careful {
+        Careful() { tracker.attention.fetch_or(kOurOwn, std::memory_order_relaxed); }
+        ~Careful() { tracker.attention.fetch_and(~uint32_t{kOurOwn}, std::memory_order_relaxed); }
+    } careful;
     if (PyUnstable_Code_SetExtra(reinterpret_cast<PyObject*>(code), index,
                                  reinterpret_cast<void*>(uintptr_t{number})) != 0) {
         codes[number].next_free = free_code;
@@ -316,7 +320,7 @@ void forget_native_places() noexcept {
         if (places.size() <= 1) return;
         for (uint32_t at = buckets[bucket]; at != 0;) {
             const uint32_t next = places[at].next_in_bucket;
-            if (places[at].key & 4) forget_place(at);
+            if (places[at].key & kNativeCaller) forget_place(at);
             at = next;
         }
     }

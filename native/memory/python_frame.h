@@ -99,8 +99,8 @@ inline uintptr_t instruction(const Frame* frame) noexcept {
 #endif
 }
 
-// The code a frame runs, null for frames of C code and for code that is being deallocated (a frame of 3.11 is still
-// current while its last reference to the code goes).
+// The code a frame runs; null for frames of C code, for code without a name, and for code that is being deallocated (a
+// frame of 3.11 is still current while its last reference to the code goes).
 inline PyCodeObject* code_of(const Frame* frame) noexcept {
 #if PY_VERSION_HEX < 0x030c0000
     PyObject* code = reinterpret_cast<PyObject*>(frame->f_code);
@@ -113,7 +113,9 @@ inline PyCodeObject* code_of(const Frame* frame) noexcept {
 #endif
 #endif
     if (code == nullptr || !PyCode_Check(code) || Py_REFCNT(code) <= 0) return nullptr;
-    return reinterpret_cast<PyCodeObject*>(code);
+    // 3.13 runs a static, read-only code without a name under an inlined __init__.
+    auto* const result = reinterpret_cast<PyCodeObject*>(code);
+    return result->co_filename != nullptr ? result : nullptr;
 }
 
 // True when C code called this frame: native frames lie between it and its caller.

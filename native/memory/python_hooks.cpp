@@ -62,20 +62,31 @@ struct Hooks {
                tracker.total.current() + (size - former_size) > tracker.limit_bytes;
     }
 
-    [[gnu::noinline]] static void* allocate_below(const PyMemAllocatorEx& next, size_t size) noexcept {
-        NestedScope scope;
-        return next.malloc(next.ctx, size);
+    [[gnu::noinline]] static void* allocate_passed_on(size_t size) noexcept {
+        const PyMemAllocatorEx& next = former[kIndex];
+        void* block;
+        {
+            NestedScope scope;
+            block = next.malloc(next.ctx, size);
+        }
+        if (block != nullptr && !record_attached<Domain::python, kAlone>(block, size)) [[unlikely]]
+            return refuse(block);
+        return block;
     }
     static void* allocate(void*, size_t size) {
         const PyMemAllocatorEx& next = former[kIndex];
         if (nested()) return next.malloc(next.ctx, size);
-        const size_t wanted = at_least_two_granules(size);
-        void* const block =
-            kHasGil && wanted > kPassedOn ? allocate_below(next, wanted) : next.malloc(next.ctx, wanted);
+        if (kHasGil && size > kPassedOn) [[unlikely]]
+            return allocate_passed_on(size);
+        void* const block = next.malloc(next.ctx, at_least_two_granules(size));
         if (block == nullptr) [[unlikely]]
             return nullptr;
-        void* const caller = __builtin_return_address(0);
-        if (!record(block, size, caller)) [[unlikely]]
+        if constexpr (kHasGil) {
+            if (!record_attached<Domain::python, kAlone, false>(block, size)) [[unlikely]]
+                return refuse(block);
+            return block;
+        }
+        if (!record(block, size, __builtin_return_address(0))) [[unlikely]]
             return refuse(block);
         return block;
     }

@@ -75,13 +75,13 @@ SiteId resolve(Where where, Domain domain) noexcept {
 }
 
 bool careful_allocation(void* block, size_t size, Domain domain, Where where) noexcept {
-    if (answer_probe()) return true;
+    if (answer_probe() || in_profiler()) return true;
     const uint32_t wants = attend(where.attached);
     if (wants & kStopped) return true;
     if ((wants & kPhasesOpen) && surroundings.phase_allocated != nullptr) surroundings.phase_allocated(size);
     if (wants & kSampledOnly) {
         this_thread.until_sample -= static_cast<int64_t>(size);
-        if (this_thread.until_sample >= 0 || in_profiler()) return true;
+        if (this_thread.until_sample >= 0) return true;
         if (!tracker.sampler.fire(size)) return true;
         return tracker.note_sampled(block, size, site_of(where, domain), domain);
     }

@@ -57,15 +57,15 @@ uint64_t careful_release(void* block, bool exclusive) noexcept;
 Taken careful_take(void* block, bool exclusive) noexcept;
 
 // For hooks whose callers hold a GIL by contract.
-template <Domain kDomain, bool kAlone>
+template <Domain kDomain, bool kAlone, bool kMaybeLarge = true>
 [[gnu::always_inline]] inline bool record_attached(void* block, size_t size) noexcept {
     PyThreadState* const thread = attached_thread();
     SiteId site;
     if (tracker.attention.load(std::memory_order_relaxed) != 0 ||
-        !tracker.cache.knows(key_of(thread, kDomain), &site) || !is_exclusive(thread)) [[unlikely]] {
+        !tracker.cache.knows_bytecode(key_of(thread, kDomain), &site) || !is_exclusive(thread)) [[unlikely]] {
         return careful_allocation(block, size, kDomain, {thread, nullptr, thread != nullptr});
     }
-    return tracker.allocated<kDomain, Access::exclusive, kAlone>(block, size, site);
+    return tracker.allocated<kDomain, Access::exclusive, kAlone, kMaybeLarge>(block, size, site);
 }
 
 // For hooks that any thread may call.

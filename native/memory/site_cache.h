@@ -1,8 +1,9 @@
 // From the place that asks for memory to its site, in a handful of instructions and without a lock.
 //
 // The key is the address of the running bytecode instruction (or of the native caller) and the domain. An entry is one
-// 64-bit word, so that every thread may read and write it: the key's tag in the high 38 bits, the site in the low 26.
-// Multiplication by an odd constant is a bijection, so slot and tag together are the whole key: a hit is never wrong.
+// 64-bit word, so that every thread may read and write it. The slot is taken from the address's low bits, where the
+// instructions of a program spread well enough; the other 38 bits of the key are the word's tag, its low 26 the site.
+// Slot and tag together are the whole key: a hit is never wrong.
 #pragma once
 
 #include <atomic>
@@ -12,13 +13,14 @@
 
 namespace flyweight::memory {
 
-// 48 bits of address and 2 of domain; the last bit tells native callers from bytecode, which lies at even addresses.
+// 48 bits of address, 2 of domain, and one that tells native callers from bytecode.
 using PlaceKey = uint64_t;
 constexpr PlaceKey place_key(uintptr_t address, Domain domain) noexcept {
-    return uint64_t{address} << 3 | static_cast<uint64_t>(domain);
+    return uint64_t{address} | static_cast<uint64_t>(domain) << 48;
 }
+constexpr PlaceKey kNativeCaller = PlaceKey{1} << 50;
 constexpr PlaceKey caller_key(uintptr_t address, Domain domain) noexcept {
-    return place_key(address, domain) | 4;
+    return place_key(address, domain) | kNativeCaller;
 }
 
 class SiteCache {
@@ -26,23 +28,16 @@ class SiteCache {
     static constexpr int kSlotBits = 13;  // 8,192 words, 64 KiB: the working set of large programs' hot lines
 
     SiteId find(PlaceKey key) const noexcept {
-        const uint64_t mixed = mix(key);
-        const uint64_t difference = slot(mixed).load(std::memory_order_relaxed) ^ mixed << kSlotBits;
-        return difference < kSites ? static_cast<SiteId>(difference) : kNoSite;
+        SiteId site;
+        return knows(key, &site) ? site : kNoSite;
     }
-    // The same as one comparison: `site` is set only when it is known.
-    bool knows(PlaceKey key, SiteId* site) const noexcept {
-        const uint64_t mixed = mix(key);
-        const uint64_t difference = slot(mixed).load(std::memory_order_relaxed) ^ mixed << kSlotBits;
-        *site = static_cast<SiteId>(difference);
-        return difference - 1 < kSites - 1;
-    }
-    void put(PlaceKey key, SiteId site) noexcept {
-        const uint64_t mixed = mix(key);
-        slot(mixed).store(mixed << kSlotBits | site, std::memory_order_relaxed);
-    }
+    // The same as one comparison: `site` means something only when the answer is true.
+    bool knows(PlaceKey key, SiteId* site) const noexcept { return matches(key, tag(key), site); }
+    // For keys of bytecode.
+    bool knows_bytecode(PlaceKey key, SiteId* site) const noexcept { return matches(key, even_tag(key), site); }
+    void put(PlaceKey key, SiteId site) noexcept { slot(key).store(tag(key) | site, std::memory_order_relaxed); }
     void remove(PlaceKey key) noexcept {
-        if (find(key) != kNoSite) slot(mix(key)).store(0, std::memory_order_relaxed);
+        if (find(key) != kNoSite) slot(key).store(0, std::memory_order_relaxed);
     }
     void clear() noexcept {
         for (size_t i = 0; i < size_t{1} << kSlotBits; ++i) words_[i].store(0, std::memory_order_relaxed);
@@ -50,13 +45,21 @@ class SiteCache {
     size_t own_bytes() const noexcept { return size_t{8} << kSlotBits; }
 
   private:
-    static constexpr int kKeyBits = 51;
-    static constexpr uint64_t kSites = uint64_t{1} << (64 - kKeyBits + kSlotBits);
-    static constexpr uint64_t mix(PlaceKey key) noexcept {
-        return (key << (64 - kKeyBits)) * 0x9e3779b97f4a7c15ULL;
+    static constexpr int kSiteBits = 26;
+    static constexpr uint64_t kSites = uint64_t{1} << kSiteBits;
+    static constexpr uint64_t kSlots = uint64_t{1} << kSlotBits;
+    bool matches(PlaceKey key, uint64_t wanted, SiteId* site) const noexcept {
+        const uint64_t difference = slot(key).load(std::memory_order_relaxed) ^ wanted;
+        *site = static_cast<SiteId>(difference);
+        return difference - 1 < kSites - 1;
     }
-    std::atomic<uint64_t>& slot(uint64_t mixed) const noexcept {
-        return const_cast<std::atomic<uint64_t>&>(words_[mixed >> (64 - kSlotBits)]);
+    // Bits 14 to 50 of the key, and bit 0, which is 0 for bytecode.
+    static constexpr uint64_t even_tag(PlaceKey key) noexcept {
+        return (key & ~(2 * kSlots - 1)) << (kSiteBits - kSlotBits);
+    }
+    static constexpr uint64_t tag(PlaceKey key) noexcept { return even_tag(key) | (key & 1) << kSiteBits; }
+    std::atomic<uint64_t>& slot(PlaceKey key) const noexcept {
+        return const_cast<std::atomic<uint64_t>&>(words_[key >> 1 & (kSlots - 1)]);
     }
 
     std::atomic<uint64_t> words_[size_t{1} << kSlotBits] = {};

@@ -27,32 +27,39 @@ struct Location {
 
 struct alignas(64) Site {
     // What the exclusive writer touches lies in one cache line.
-    ExclusiveCounter allocated_count, allocated_bytes, freed_count, freed_bytes;
-    ExclusiveCounter peak_bytes, largest_bytes;
-    SharedCounter others_live_bytes;  // so that the exclusive writer knows the whole
+    ExclusiveCounter allocated_count, allocated_bytes, freed_count;
+    ExclusiveCounter live;        // bytes
+    SharedCounter mark;           // see Level
+    ExclusiveCounter own_peak;    //
+    ExclusiveCounter largest_bytes;
     Domain domain;
     uint32_t history;  // its slot in the history table, 0: none
 
-    SharedCounter others_allocated_count, others_allocated_bytes, others_freed_count, others_freed_bytes;
-    SharedCounter others_peak_bytes, others_largest_bytes;
+    SharedCounter others_allocated_count, others_allocated_bytes, others_freed_count;
+    SharedCounter others_live, others_peak, others_largest_bytes;
     uint32_t file, function, line;
     uint32_t first_tick;
 
-    uint64_t live_bytes() const noexcept {
-        return allocated_bytes.get() - freed_bytes.get() + others_live_bytes.get();
-    }
+    uint64_t live_bytes() const noexcept { return live.get() + others_live.get(); }
     uint64_t live_count() const noexcept {
         return allocated_count.get() + others_allocated_count.get() - freed_count.get() - others_freed_count.get();
     }
     uint64_t total_count() const noexcept { return allocated_count.get() + others_allocated_count.get(); }
     uint64_t total_bytes() const noexcept { return allocated_bytes.get() + others_allocated_bytes.get(); }
     uint64_t peak() const noexcept {
-        const uint64_t a = peak_bytes.get(), b = others_peak_bytes.get();
+        const uint64_t a = own_peak.get(), b = others_peak.get();
         return a > b ? a : b;
     }
     uint64_t largest() const noexcept {
         const uint64_t a = largest_bytes.get(), b = others_largest_bytes.get();
         return a > b ? a : b;
+    }
+    void refresh_mark() noexcept {
+        uint64_t held;
+        do {
+            held = others_live.get();
+            mark.set(peak() - held);
+        } while (others_live.get() != held);
     }
 };
 static_assert(sizeof(Site) == 128);

@@ -233,15 +233,17 @@ void Tracker::put_back(void* block, const Taken& taken) noexcept {
     Level& level = levels[static_cast<size_t>(counters.domain)];
     if (kAccess == Access::exclusive && !settings.sampled) {
         counters.freed_count.subtract(blocks);
-        counters.freed_bytes.subtract(bytes);
+        counters.live.add(bytes);
         level.own.add(bytes);
         total.own.add(bytes);
     } else {
         counters.others_freed_count.subtract(blocks);
-        counters.others_freed_bytes.subtract(bytes);
-        counters.others_live_bytes.add(bytes);
+        counters.others_live.add(bytes);
+        counters.refresh_mark();
         level.others.add(bytes);
+        level.refresh_mark();
         total.others.add(bytes);
+        total.refresh_mark();
     }
     ShadowMap::write(words, number, record.size, record.tick);
     if (settings.sampled) mark_sampled_page(reinterpret_cast<uintptr_t>(block), +1);
@@ -271,10 +273,9 @@ void Tracker::turn_to_sampling(uint32_t reason) noexcept {
         Site& site = sites[static_cast<SiteId>(number)];
         if (site.domain == Domain::mapped) continue;  // mappings keep their own records
         site.freed_count.set(site.allocated_count.get());
-        site.freed_bytes.set(site.allocated_bytes.get());
+        site.live.set(0);
         site.others_freed_count.set(site.others_allocated_count.get());
-        site.others_freed_bytes.set(site.others_allocated_bytes.get());
-        site.others_live_bytes.set(0);
+        site.others_live.set(0);
     }
     total.own.set(0);
     total.others.set(0);
@@ -292,8 +293,7 @@ void Tracker::turn_to_sampling(uint32_t reason) noexcept {
         const uint64_t blocks = weight_count(sample.size), bytes = weight_bytes(sample.size);
         Site& site = sites[sample.site];
         site.others_freed_count.subtract(blocks);
-        site.others_freed_bytes.subtract(bytes);
-        site.others_live_bytes.add(bytes);
+        site.others_live.add(bytes);
         levels[static_cast<size_t>(site.domain)].others.add(bytes);
         total.others.add(bytes);
         if (ShadowMap::Word* words = shadow.find_or_reserve(sample.address); words != nullptr) {
@@ -301,6 +301,9 @@ void Tracker::turn_to_sampling(uint32_t reason) noexcept {
             mark_sampled_page(sample.address, +1);
         }
     }
+    for (size_t number = 1; number < sites.size(); ++number) sites[static_cast<SiteId>(number)].refresh_mark();
+    for (Level& level : levels) level.refresh_mark();
+    total.refresh_mark();
 }
 
 size_t Tracker::measure_own_bytes() noexcept {

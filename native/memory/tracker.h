@@ -29,6 +29,7 @@ enum Attention : uint32_t {
     kSampledOnly = 16,   // only sampled blocks are recorded
     kTooMuchMemory = 32,  // the profiler's own data reached its limit: turn to sampling
     kApart = 128,         // hooks that take Python to be alone are stuck in a chain, and it is not
+    kOurOwn = 256,        // the profiler calls something of Python's that allocates
     kProbing = 64         // somebody checks whether the hooks are still reached
 };
 
@@ -89,8 +90,9 @@ class Tracker {
     void end() noexcept;
 
     // A block was allocated by `site`, which is one. False: the total went over the limit, and the caller may refuse the block.
-    // kAlone: only Python's domain is tracked, whose level then is the total.
-    template <Domain kDomain, Access kAccess, bool kAlone = false>
+    // kAlone: only Python's domain is tracked, whose level then is the total. kMaybeLarge: the caller has not ruled out
+    // that the size needs a large record.
+    template <Domain kDomain, Access kAccess, bool kAlone = false, bool kMaybeLarge = true>
     bool allocated(void* block, uint64_t size, SiteId site) noexcept;
     template <Access kAccess>
     bool allocated_specially(Domain domain, void* block, uint64_t size, SiteId site) noexcept;
@@ -170,53 +172,37 @@ struct Surroundings {
 };
 extern Surroundings surroundings;
 
-// Signed, since the two kinds of writers may pass each other: for a moment one sees the other's free before its own
-// allocation.
-inline bool above(uint64_t value, uint64_t mark) noexcept {
-    return static_cast<int64_t>(value) > static_cast<int64_t>(mark);
-}
-
-inline void Level::add_exclusively(uint64_t bytes) noexcept {
-    const uint64_t mine = own.get() + bytes;
-    own.set(mine);
-    const uint64_t now = mine + others.get();
-    if (above(now, own_peak.get())) own_peak.set(now);
-}
-
-inline void Level::add_shared(uint64_t bytes) noexcept {
-    const uint64_t now = others.add(bytes) + own.get();
-    if (above(now, 0)) others_peak.raise_to(now);
-}
-
 template <Access kAccess, bool kAlone>
 [[gnu::always_inline]] inline bool Tracker::count(Domain domain, SiteId number, uint64_t blocks, uint64_t bytes,
                                                   uint64_t largest) noexcept {
     Site& site = sites[number];
+    Level& level = levels[static_cast<size_t>(domain)];
     if constexpr (kAccess == Access::exclusive) {
         site.allocated_count.add(blocks);
-        const uint64_t allocated = site.allocated_bytes.get() + bytes;
-        site.allocated_bytes.set(allocated);
-        const uint64_t live = allocated - site.freed_bytes.get() + site.others_live_bytes.get();
-        if (above(live, site.peak_bytes.get())) site.peak_bytes.set(live);
-        if (largest > site.largest_bytes.get()) [[unlikely]]
+        site.allocated_bytes.add(bytes);
+        if (const uint64_t live = site.live.add(bytes); above(live, site.mark.get())) {
+            site.own_peak.set(live + site.others_live.get());
+            site.mark.set(live);
+        }
+        if (largest > site.largest_bytes.mine()) [[unlikely]]
             site.largest_bytes.set(largest);
-        if constexpr (!kAlone) levels[static_cast<size_t>(domain)].add_exclusively(bytes);
-        const uint64_t mine = total.own.get() + bytes;
-        total.own.set(mine);
-        const uint64_t now = mine + total.others.get();
-        if (above(now, total.own_peak.get())) {
-            if (above(now, limit_bytes)) [[unlikely]]
+        if constexpr (!kAlone) {
+            if (const uint64_t held = level.own.add(bytes); level.passes_mark(held)) level.note_peak(held);
+        }
+        if (const uint64_t held = total.own.add(bytes); total.passes_mark(held)) {
+            if (above(held + total.others.get(), limit_bytes)) [[unlikely]]
                 return false;
-            total.own_peak.set(now);
+            total.note_peak(held);
         }
         return true;
     } else {
         site.others_allocated_count.add(blocks);
         site.others_allocated_bytes.add(bytes);
-        const uint64_t live = site.others_live_bytes.add(bytes) + site.allocated_bytes.get() - site.freed_bytes.get();
-        if (above(live, 0)) site.others_peak_bytes.raise_to(live);
+        const uint64_t live = site.others_live.add(bytes) + site.live.get();
+        if (above(live, 0)) site.others_peak.raise_to(live);
         site.others_largest_bytes.raise_to(largest);
-        levels[static_cast<size_t>(domain)].add_shared(bytes);
+        site.refresh_mark();
+        level.add_shared(bytes);
         total.add_shared(bytes);
         return true;
     }
@@ -227,26 +213,25 @@ template <Access kAccess, bool kAlone>
     Site& site = sites[number];
     if constexpr (kAccess == Access::exclusive) {
         site.freed_count.add(blocks);
-        site.freed_bytes.add(bytes);
+        site.live.subtract(bytes);
         if constexpr (!kAlone) levels[static_cast<size_t>(site.domain)].own.subtract(bytes);
         total.own.subtract(bytes);
     } else {
-        Level& level = levels[static_cast<size_t>(site.domain)];
         site.others_freed_count.add(blocks);
-        site.others_freed_bytes.add(bytes);
-        site.others_live_bytes.subtract(bytes);
-        level.others.subtract(bytes);
-        total.others.subtract(bytes);
+        site.others_live.subtract(bytes);
+        site.refresh_mark();
+        levels[static_cast<size_t>(site.domain)].subtract_shared(bytes);
+        total.subtract_shared(bytes);
     }
 }
 
 // Everything out of the ordinary leaves by a tail call, so that the ordinary keeps its values in registers.
-template <Domain kDomain, Access kAccess, bool kAlone>
+template <Domain kDomain, Access kAccess, bool kAlone, bool kMaybeLarge>
 [[gnu::always_inline]] inline bool Tracker::allocated(void* block, uint64_t size, SiteId number) noexcept {
     ShadowMap::Word* words = shadow.find(reinterpret_cast<uintptr_t>(block));
     this_thread.until_sample -= static_cast<int64_t>(size);
     if (words == nullptr || ShadowMap::holds(words) || this_thread.until_sample < 0 ||
-        size > ShadowMap::kLargestShort) [[unlikely]] {
+        (kMaybeLarge && size > ShadowMap::kLargestShort)) [[unlikely]] {
         return allocated_specially<kAccess>(kDomain, block, size, number);
     }
     ShadowMap::write_short(words, number, size, tick_bits.load(std::memory_order_relaxed));
