@@ -27,9 +27,10 @@ ImportedFunctions functions{};
 LoaderCount seen{};
 Visited settled{};  // the libraries, in order of loading, that need no further visit
 PatchedSlots slots;
-bool taken = false;
-bool again = false;  // another pass is due, whatever the loader says
-int attempts = 0;    // passes since libraries came or went
+bool taken = false;      // another tool's functions stand where hooks of ours stood
+int foreign_before = 0;  // slots with a third function before that
+bool again = false;      // another pass is due, whatever the loader says
+int attempts = 0;        // passes since libraries came or went
 // At the ticker's pace two seconds. A library that looks unfinished for so long is finished.
 constexpr int kPatience = 8;
 
@@ -47,10 +48,16 @@ void pass() noexcept {
     // News are visited twice: a library seen for the first time may have been in the middle of its relocation.
     again = changed || (tally.again && attempts < kPatience);
     if (!again) settled = all;
+    if (taken && all.foreign <= foreign_before) taken = false;
     patched.store(all.patched, kRelaxed);
     foreign.store(all.foreign, kRelaxed);
     seen = now;
     if (changed) refresh_library_map();
+}
+
+void look_at_all_again() noexcept {
+    settled = {};
+    again = true;
 }
 
 void begin() noexcept {
@@ -110,8 +117,12 @@ bool import_slots_were_taken() noexcept {
     bool answer = false;
     if (running.load(kRelaxed)) {
         pass();  // a slot that the loader bound anew is not a stolen one
-        taken = taken || lost_a_slot(slots, seen.removed);
+        if (!taken && lost_a_slot(slots, seen.removed)) {
+            taken = true;
+            foreign_before = settled.foreign;
+        }
         answer = taken;
+        if (taken) look_at_all_again();  // the other tool may be gone by then
     }
     end();
     return answer;

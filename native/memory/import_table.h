@@ -59,7 +59,7 @@ LoaderCount count_loaded() noexcept;
 
 // Visits the import slots of every library but the first `skip` in the order of loading. Allocates nothing and takes
 // no lock but the loader's. With `insist`, a library that looks as if it were still being relocated is taken for one
-// whose relocated data just never becomes read-only. Slots with a hook are appended to `patched`.
+// whose relocated data just never becomes read-only. Slots with a hook, variables aside, are appended to `patched`.
 ImportTally visit_imports(ImportPass pass, const ImportedFunctions& functions, int skip, bool insist,
                           PatchedSlots* patched) noexcept;
 

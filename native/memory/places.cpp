@@ -189,7 +189,7 @@ SiteId add_site(uint32_t file, uint32_t function, int line, Domain domain) noexc
     return site;
 }
 
-SiteId resolve_in_frame(PyThreadState* thread, bool attached, const Frame* frame, PyCodeObject* code, Domain domain,
+SiteId resolve_in_frame(PyThreadState* thread, bool may_note, const Frame* frame, PyCodeObject* code, Domain domain,
                         PlaceKey key) noexcept {
     if (const uint32_t known = find_place(key); known != 0) {
         tracker.cache.put(key, places[known].site);
@@ -197,7 +197,7 @@ SiteId resolve_in_frame(PyThreadState* thread, bool attached, const Frame* frame
     }
     const uintptr_t address = instruction(frame);
     uint32_t note = 0;
-    if (attached) {
+    if (may_note) {
         note = note_of(thread, code);
     } else if (const uint32_t sibling = find_place(place_key(address, Domain::python)); sibling != 0) {
         note = places[sibling].code;
@@ -210,12 +210,12 @@ SiteId resolve_in_frame(PyThreadState* thread, bool attached, const Frame* frame
 }
 
 // The site of one frame of the calling thread; kNoSite for frames without code.
-SiteId resolve_place(PyThreadState* thread, bool attached, const Frame* frame, Domain domain) noexcept {
+SiteId resolve_place(PyThreadState* thread, bool may_note, const Frame* frame, Domain domain) noexcept {
     PyCodeObject* const code = code_of(frame);
     if (code == nullptr) return kNoSite;
     const PlaceKey key = place_key(instruction(frame), domain);
     if (const SiteId site = tracker.cache.find(key); site != kNoSite) return site;
-    return resolve_in_frame(thread, attached, frame, code, domain, key);
+    return resolve_in_frame(thread, may_note, frame, code, domain, key);
 }
 
 struct NativeWalk {
@@ -258,7 +258,7 @@ size_t places_own_bytes() noexcept {
     return codes.used_bytes() + places.used_bytes() + (places.size() > 1 ? kBuckets * sizeof(uint32_t) : 0);
 }
 
-SiteId resolve_frame(PyThreadState* thread, bool attached, Domain domain, PlaceKey key) noexcept {
+SiteId resolve_frame(PyThreadState* thread, bool may_note, Domain domain, PlaceKey key) noexcept {
     if (in_profiler()) return kNoSite;
     ProfilerScope scope;
     SlowLock lock;
@@ -268,7 +268,7 @@ SiteId resolve_frame(PyThreadState* thread, bool attached, Domain domain, PlaceK
         if (code == nullptr) continue;
         // Only the running frame's own instruction identifies the place; behind a frame of C code it depends on more.
         const PlaceKey frame_key = frame == current ? key : place_key(instruction(frame), domain);
-        return resolve_in_frame(thread, attached, frame, code, domain, frame_key);
+        return resolve_in_frame(thread, may_note, frame, code, domain, frame_key);
     }
     return add_site(tracker.strings.intern("<interpreter>"), tracker.strings.intern("<no Python frame>"), 0, domain);
 }
@@ -296,6 +296,10 @@ StackId capture_stack(uint32_t* native_stack) noexcept {
         _Unwind_Backtrace(step, &walk);
         *native_stack = tracker.stacks.intern_native(walk.addresses, walk.count);
     }
+    return capture_python_stack(false);
+}
+
+StackId capture_python_stack(bool may_note) noexcept {
     const OwnThread own = own_thread();
     if (own.state == nullptr) return 0;
     struct Step {
@@ -306,7 +310,7 @@ StackId capture_stack(uint32_t* native_stack) noexcept {
     size_t depth = 0;
     for (const Frame* frame = current_frame(own.state); frame != nullptr && depth < StackTable::kDeepest;
          frame = frame->previous) {
-        const SiteId place = resolve_place(own.state, own.attached, frame, Domain::python);
+        const SiteId place = resolve_place(own.state, may_note, frame, Domain::python);
         if (place != kNoSite) steps[depth++] = {place, entered_from_c(frame)};
     }
     StackId stack = 0;

@@ -16,15 +16,20 @@ bool reserve_places() noexcept;
 void clear_places() noexcept;  // sites are renumbered by a new session
 size_t places_own_bytes() noexcept;
 
-// The site of the thread's current Python location, under `key`. Without a Python frame: "<no Python frame>". A thread
-// that is not attached may read its code objects but not write their extra: new places are then not remembered, unless
-// their code already has a note.
-SiteId resolve_frame(PyThreadState* thread, bool attached, Domain domain, PlaceKey key) noexcept;
+// The site of the thread's current Python location, under `key`. Without a Python frame: "<no Python frame>".
+//
+// Writing a note into a code object allocates through PyMem. Only the hooks of the mem and object domains may have that
+// done: they run when the allocator below has finished. The raw domain's hook runs in the middle of it as well (the
+// small-object allocator asks the raw domain for its tables while it makes an arena), and a second arena made in the
+// middle of the first would corrupt both. So does a thread without the GIL. These pass `may_note` as false; a new place
+// is then resolved again each time, until its code object has a note.
+SiteId resolve_frame(PyThreadState* thread, bool may_note, Domain domain, PlaceKey key) noexcept;
 // The site of native code at `caller`, named by its library.
 SiteId resolve_caller(void* caller, Domain domain, PlaceKey key) noexcept;
 
-// The calling thread's stack, innermost last pushed; 0 without Python.
-StackId capture_stack(uint32_t* native_stack) noexcept;
+// The calling thread's stack, innermost last pushed; 0 without Python. Under the slow lock.
+StackId capture_python_stack(bool may_note) noexcept;
+StackId capture_stack(uint32_t* native_stack) noexcept;  // with the native one where that is wanted; writes no notes
 void forget_native_places() noexcept;  // libraries came or went
 
 }  // namespace flyweight::memory

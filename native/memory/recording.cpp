@@ -12,16 +12,15 @@ namespace {
 
 // Every block's stack: the record names the row of its stack, which counts exactly.
 template <Access kAccess>
-bool record_with_stack(void* block, size_t size, Domain domain, SiteId site) noexcept {
+bool record_with_stack(void* block, size_t size, Domain domain, SiteId site, bool may_note) noexcept {
     if (site == kNoSite || in_profiler()) return true;
     ShadowMap::Word* words = tracker.shadow.find_or_reserve(reinterpret_cast<uintptr_t>(block));
     if (words == nullptr) return true;
     ProfilerScope scope;
     SlowLock lock;
     const uint32_t now = tracker.tick.load(std::memory_order_relaxed);
-    uint32_t native = 0;
-    const StackId stack = capture_stack(nullptr);
-    const uint32_t row_number = tracker.samples.find_or_add_row(stack, native, domain, site, now);
+    const StackId stack = capture_python_stack(may_note);
+    const uint32_t row_number = tracker.samples.find_or_add_row(stack, 0, domain, site, now);
     if (row_number == 0) tracker.attention.fetch_or(kTooMuchMemory, std::memory_order_relaxed);
     if (ShadowMap::holds(words)) tracker.take<Access::shared>(block), tracker.lost_frees.add(1);
     const bool within_limit = tracker.count<kAccess>(domain, site, 1, size, size);
@@ -70,13 +69,13 @@ bool answer_probe() noexcept {
 
 SiteId resolve(Where where, Domain domain) noexcept {
     const PlaceKey key = where.key(domain);
-    return where.thread != nullptr ? resolve_frame(where.thread, where.attached, domain, key)
+    return where.thread != nullptr ? resolve_frame(where.thread, where.may_note, domain, key)
                                    : resolve_caller(where.caller, domain, key);
 }
 
 bool careful_allocation(void* block, size_t size, Domain domain, Where where) noexcept {
     if (answer_probe() || in_profiler()) return true;
-    const uint32_t wants = attend(where.attached);
+    const uint32_t wants = attend(where.may_note);
     if (wants & kStopped) return true;
     if ((wants & kPhasesOpen) && surroundings.phase_allocated != nullptr) surroundings.phase_allocated(size);
     if (wants & kSampledOnly) {
@@ -88,8 +87,8 @@ bool careful_allocation(void* block, size_t size, Domain domain, Where where) no
     const SiteId site = site_of(where, domain);
     if (site == kNoSite) return true;
     if (wants & kFullStacks) {
-        return where.exclusive() ? record_with_stack<Access::exclusive>(block, size, domain, site)
-                               : record_with_stack<Access::shared>(block, size, domain, site);
+        return where.exclusive() ? record_with_stack<Access::exclusive>(block, size, domain, site, where.may_note)
+                               : record_with_stack<Access::shared>(block, size, domain, site, where.may_note);
     }
     return where.exclusive() ? allocated_in<Access::exclusive>(domain, block, size, site)
                            : allocated_in<Access::shared>(domain, block, size, site);

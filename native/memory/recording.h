@@ -29,6 +29,7 @@ struct Where {
     PyThreadState* thread;
     void* caller;
     bool attached;
+    bool may_note;  // see resolve_frame
     bool exclusive() const noexcept { return attached && is_exclusive(thread); }
     PlaceKey key(Domain domain) const noexcept {
         return thread != nullptr ? key_of(thread, domain)
@@ -41,7 +42,7 @@ inline Where where_now(void* caller) noexcept {
     const OwnThread own = own_thread();
     // Without a frame the native caller says more.
     PyThreadState* const thread = own.state != nullptr && current_frame(own.state) != nullptr ? own.state : nullptr;
-    return {thread, caller, own.attached};
+    return {thread, caller, own.attached, false};
 }
 
 SiteId resolve(Where where, Domain domain) noexcept;
@@ -63,7 +64,7 @@ template <Domain kDomain, bool kAlone, bool kMaybeLarge = true>
     SiteId site;
     if (tracker.attention.load(std::memory_order_relaxed) != 0 ||
         !tracker.cache.knows_bytecode(key_of(thread, kDomain), &site) || !is_exclusive(thread)) [[unlikely]] {
-        return careful_allocation(block, size, kDomain, {thread, nullptr, thread != nullptr});
+        return careful_allocation(block, size, kDomain, {thread, nullptr, thread != nullptr, thread != nullptr});
     }
     return tracker.allocated<kDomain, Access::exclusive, kAlone, kMaybeLarge>(block, size, site);
 }

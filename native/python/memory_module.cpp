@@ -7,6 +7,7 @@
 
 #include <dlfcn.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 
@@ -76,6 +77,16 @@ bool bad_site(long long site) {
     if (site > 0 && static_cast<size_t>(site) < tracker.sites.size()) return false;
     PyErr_Format(PyExc_IndexError, "no site %lld", site);
     return true;
+}
+
+// A scan may meet a record that its owner is just writing: what it names is checked.
+SiteId site_of_record(const Record& record) {
+    if (!(record.number & kTraced)) return record.number;
+    const uint32_t number = record.number & ~kTraced;
+    if (tracker.settings.full_stacks) {
+        return number < tracker.samples.row_count() ? tracker.samples.row(number).site : kNoSite;
+    }
+    return number < tracker.samples.size() ? tracker.samples[number].site : kNoSite;
 }
 
 PyObject* start(PyObject*, PyObject* args, PyObject* keywords) {
@@ -232,17 +243,7 @@ PyObject* ages(PyObject*, PyObject* args) {
     {
         SlowLock lock;
         tracker.shadow.scan([&](uintptr_t, const Record& record) {
-            SiteId site = record.number;
-            if (site & kTraced) {
-                const uint32_t number = site & ~kTraced;
-                if (tracker.settings.full_stacks) {
-                    if (number >= tracker.samples.row_count()) return;
-                    site = tracker.samples.row(number).site;
-                } else {
-                    if (number >= tracker.samples.size()) return;
-                    site = tracker.samples[number].site;
-                }
-            }
+            const SiteId site = site_of_record(record);
             if (site == kNoSite || site >= count) return;
             int64_t* row = rows.row(site);
             const int64_t blocks = sampled ? static_cast<int64_t>(tracker.weight_count(record.size)) : 1;
@@ -277,38 +278,27 @@ PyObject* blocks(PyObject*, PyObject* args) {
     if (bad_site(wanted)) return nullptr;
     if (limit < 0) limit = 0;
     if (limit > 1'000'000) limit = 1'000'000;
+    struct Block {
+        int64_t address, size, age;
+    };
+    const auto older = [](const Block& a, const Block& b) { return a.age > b.age; };
     Rows rows(static_cast<size_t>(limit), 3);
     if (!rows) return nullptr;
+    auto* const first = reinterpret_cast<Block*>(rows.row(0));
     size_t filled = 0;
     const auto most = static_cast<size_t>(limit);
     SlowLock lock;
     tracker.shadow.scan([&](uintptr_t address, const Record& record) {
-        SiteId site = record.number;
-        if (site & kTraced) {
-            const uint32_t number = site & ~kTraced;
-            site = tracker.settings.full_stacks
-                       ? (number < tracker.samples.row_count() ? tracker.samples.row(number).site : kNoSite)
-                       : (number < tracker.samples.size() ? tracker.samples[number].site : kNoSite);
+        if (site_of_record(record) != static_cast<SiteId>(wanted) || most == 0) return;
+        const Block block{static_cast<int64_t>(address), static_cast<int64_t>(record.size), age_ms(record.tick)};
+        if (filled == most) {
+            if (block.age <= first->age) return;  // a heap: the youngest that is kept comes first
+            std::pop_heap(first, first + filled--, older);
         }
-        if (site != static_cast<SiteId>(wanted) || most == 0) return;
-        const int64_t age = age_ms(record.tick);
-        // Oldest first; when there are more than wanted, the youngest give way.
-        if (filled == most && age <= rows.row(most - 1)[2]) return;
-        size_t at = filled < most ? filled++ : most - 1;
-        if (at > 0 && rows.row(at - 1)[2] < age) {
-            size_t low = 0, high = at;
-            while (low < high) {
-                const size_t middle = (low + high) / 2;
-                rows.row(middle)[2] < age ? high = middle : low = middle + 1;
-            }
-            std::memmove(rows.row(low + 1), rows.row(low), (at - low) * 3 * sizeof(int64_t));
-            at = low;
-        }
-        int64_t* row = rows.row(at);
-        row[0] = static_cast<int64_t>(address);
-        row[1] = static_cast<int64_t>(record.size);
-        row[2] = age;
+        first[filled++] = block;
+        std::push_heap(first, first + filled, older);
     });
+    std::sort_heap(first, first + filled, older);
     return rows.take(filled);
 }
 
