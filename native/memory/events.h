@@ -19,7 +19,7 @@ inline void native_restored(void* block, const Taken& taken) noexcept {
 
 inline SiteId native_site(Domain domain, void* caller) noexcept {
     if (tracker.attention.load(std::memory_order_relaxed) & kStopped) return kNoSite;
-    return site_of(where_now(caller), domain);
+    return site_of(Here(caller), domain);
 }
 
 // For mappings, which keep records of their own: one more, one less.

@@ -155,6 +155,10 @@ uint32_t intern_text(PyObject* text) noexcept {
 uint32_t note_of(PyThreadState* thread, PyCodeObject* code) noexcept {
     const Py_ssize_t index = extra_index(thread);
     if (index < 0) return 0;
+    // Somebody else's note may be on its way into this very code object: the realloc we are called from would move the
+    // array that ours has to go into.
+    const void* const extra = code->co_extra != nullptr ? code->co_extra : ThreadState::kNothing;
+    if (this_thread.reallocating == extra) return 0;
     void* note = nullptr;
     if (PyUnstable_Code_GetExtra(reinterpret_cast<PyObject*>(code), index, &note) == 0 && note != nullptr) {
         return static_cast<uint32_t>(reinterpret_cast<uintptr_t>(note));

@@ -34,6 +34,8 @@
 #pragma pop_macro("HAVE_STD_ATOMIC")
 #pragma GCC diagnostic pop
 
+#include <sched.h>
+
 #include <atomic>
 #include <cstdint>
 
@@ -60,17 +62,9 @@ struct OwnThread {
     bool attached;
 };
 
-inline bool python_is_ending() noexcept {
-#if PY_VERSION_HEX < 0x030d0000
-    return _Py_IsFinalizing();
-#else
-    return Py_IsFinalizing();
-#endif
-}
-
 // For callers that may be any thread. A detached thread (between Py_BEGIN_ALLOW_THREADS and the end of them) still has
-// its frames: nobody else runs them, and they keep their code objects. While Python ends, states of other threads are
-// freed, so a detached thread's is no longer looked at.
+// its frames: nobody else runs them, and they keep their code objects. Only Python's end takes them away from under it;
+// see DetachedReaders.
 inline OwnThread own_thread() noexcept {
 #if PY_VERSION_HEX < 0x030c0000
     // The global belongs to whoever holds the GIL; our own state tells whether that is us.
@@ -80,8 +74,30 @@ inline OwnThread own_thread() noexcept {
     if (PyThreadState* const current = attached_thread(); current != nullptr) return {current, true};
     PyThreadState* const mine = PyGILState_GetThisThreadState();
 #endif
-    return {mine != nullptr && !python_is_ending() ? mine : nullptr, false};
+    return {mine, false};
 }
+
+// Python frees the states of threads that are still running when it ends. Before that, from an atexit callback, we close
+// the door for detached threads and wait for those inside: nobody is reading when the states go.
+class DetachedReaders {
+  public:
+    static bool enter() noexcept {
+        readers_.fetch_add(1, std::memory_order_seq_cst);
+        if (open_.load(std::memory_order_seq_cst)) return true;
+        leave();
+        return false;
+    }
+    static void leave() noexcept { readers_.fetch_sub(1, std::memory_order_release); }
+    static void close() noexcept {
+        open_.store(false, std::memory_order_seq_cst);
+        while (readers_.load(std::memory_order_acquire) != 0) sched_yield();
+    }
+    static void reset_in_child() noexcept { readers_.store(0, std::memory_order_relaxed); }
+
+  private:
+    static inline std::atomic<bool> open_{true};
+    static inline std::atomic<uint32_t> readers_{0};
+};
 
 inline Frame* current_frame(const PyThreadState* thread) noexcept {
 #if PY_VERSION_HEX < 0x030d0000
@@ -99,7 +115,7 @@ inline uintptr_t instruction(const Frame* frame) noexcept {
 #endif
 }
 
-// The code a frame runs; null for frames of C code, for code without a name, and for code that is being deallocated (a
+// The code a frame runs; null for frames of C code, for the interpreter's own shims, and for code that is being deallocated (a
 // frame of 3.11 is still current while its last reference to the code goes).
 inline PyCodeObject* code_of(const Frame* frame) noexcept {
 #if PY_VERSION_HEX < 0x030c0000
@@ -113,9 +129,12 @@ inline PyCodeObject* code_of(const Frame* frame) noexcept {
 #endif
 #endif
     if (code == nullptr || !PyCode_Check(code) || Py_REFCNT(code) <= 0) return nullptr;
-    // 3.13 runs a static, read-only code without a name under an inlined __init__.
     auto* const result = reinterpret_cast<PyCodeObject*>(code);
-    return result->co_filename != nullptr ? result : nullptr;
+#if PY_VERSION_HEX >= 0x030d0000
+    // The shim that 3.13 puts under an inlined __init__: static, read-only, and nobody's place.
+    if (result->co_flags & CO_NO_MONITORING_EVENTS) return nullptr;
+#endif
+    return result;
 }
 
 // True when C code called this frame: native frames lie between it and its caller.

@@ -28,6 +28,13 @@ struct NestedScope {
     ~NestedScope() { --this_thread.nested; }
 };
 
+struct ReallocScope {
+    explicit ReallocScope(void* block) noexcept {
+        this_thread.reallocating = block != nullptr ? block : ThreadState::kNothing;
+    }
+    ~ReallocScope() { this_thread.reallocating = nullptr; }
+};
+
 template <int kIndex, bool kAlone>
 struct Hooks {
     static constexpr bool kHasGil = kPythonDomains[kIndex] != PYMEM_DOMAIN_RAW;
@@ -48,7 +55,7 @@ struct Hooks {
     static void note_refusal() noexcept {
         tracker.limit_hits.add(1);
         int64_t none = -1;
-        const int64_t site = site_of(where_now(nullptr), Domain::python);
+        const int64_t site = site_of(Here(nullptr), Domain::python);
         tracker.limit_site.compare_exchange_strong(none, site, std::memory_order_relaxed);
     }
     [[gnu::noinline]] static void* refuse(void* block) noexcept {
@@ -111,7 +118,10 @@ struct Hooks {
     }
 
     static void* reallocate(void* context, void* block, size_t size) {
-        if (block == nullptr) return allocate(context, size);
+        if (block == nullptr) {
+            const ReallocScope realloc_scope(nullptr);
+            return allocate(context, size);
+        }
         const PyMemAllocatorEx& next = former[kIndex];
         if (nested()) return next.realloc(next.ctx, block, size);
         const bool alone = exclusive();
@@ -121,6 +131,7 @@ struct Hooks {
         }
         const Taken taken = record_take(block, alone);
         NestedScope scope;
+        const ReallocScope realloc_scope(block);
         void* const moved = next.realloc(next.ctx, block, at_least_two_granules(size));
         if (moved == nullptr) [[unlikely]] {
             record_put_back(block, taken, alone);

@@ -37,13 +37,29 @@ struct Where {
     }
 };
 
-// For hooks that any thread may call.
-inline Where where_now(void* caller) noexcept {
-    const OwnThread own = own_thread();
-    // Without a frame the native caller says more.
-    PyThreadState* const thread = own.state != nullptr && current_frame(own.state) != nullptr ? own.state : nullptr;
-    return {thread, caller, own.attached, false};
-}
+// The same for hooks that any thread may call. Where it points to may be read while it lives.
+class Here : public Where {
+  public:
+    explicit Here(void* native_caller) noexcept : Where{nullptr, native_caller, false, false} {
+        const OwnThread own = own_thread();
+        attached = own.attached;
+        if (own.state == nullptr) return;
+        if (!own.attached) {
+            reading_ = DetachedReaders::enter();
+            if (!reading_) return;
+        }
+        // Without a frame the native caller says more.
+        if (current_frame(own.state) != nullptr) thread = own.state;
+    }
+    ~Here() {
+        if (reading_) DetachedReaders::leave();
+    }
+    Here(const Here&) = delete;
+    Here& operator=(const Here&) = delete;
+
+  private:
+    bool reading_ = false;
+};
 
 SiteId resolve(Where where, Domain domain) noexcept;
 
@@ -73,7 +89,7 @@ template <Domain kDomain, bool kAlone, bool kMaybeLarge = true>
 template <Domain kDomain>
 inline bool record_allocation(void* block, size_t size, void* caller) noexcept {
     SiteId site;
-    const Where where = where_now(caller);
+    const Here where(caller);
     if (tracker.attention.load(std::memory_order_relaxed) != 0 ||
         !tracker.cache.knows(where.key(kDomain), &site)) [[unlikely]] {
         return careful_allocation(block, size, kDomain, where);

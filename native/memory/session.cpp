@@ -63,6 +63,7 @@ void after_fork_in_child() {
     fork_mutex = PTHREAD_MUTEX_INITIALIZER;
     if (!is_recording) return;
     SlowLock::reset_in_child();
+    DetachedReaders::reset_in_child();
     unlock_mapping_table_after_fork();
     unlock_native_hooks_after_fork();
     forget_ticker_in_child();

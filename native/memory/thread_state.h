@@ -9,12 +9,16 @@ namespace flyweight::memory {
 struct Phase;
 
 struct ThreadState {
+    static inline char nothing = 0;
+    static constexpr void* kNothing = &nothing;
+
     int64_t until_sample;  // bytes this thread may still allocate before the next sampled one
     uint64_t random;       // xorshift state; 0: not seeded yet
     uint32_t session;      // the session the two above belong to
     uint32_t busy;         // > 0: the profiler itself is at work on this thread, nothing is recorded
     uint32_t nested;       // > 0: below one of our hooks, whose block this is
     uint32_t probed;       // hooks passed while this thread probed
+    void* reallocating;    // the block that a realloc below one of our hooks was given; kNothing for null
     Phase* phase;          // the innermost open phase of this thread and context
     void* phase_context;   // the context `phase` was found for
     uint32_t phase_version;

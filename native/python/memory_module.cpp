@@ -523,6 +523,11 @@ PyObject* do_probe(PyObject*, PyObject*) {
     Py_RETURN_NONE;
 }
 
+PyObject* close_detached_readers(PyObject*, PyObject*) {
+    DetachedReaders::close();
+    Py_RETURN_NONE;
+}
+
 PyMethodDef kMethods[] = {
     {"start", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(start)), METH_VARARGS | METH_KEYWORDS, nullptr},
     {"stop", stop, METH_NOARGS, nullptr},
@@ -565,6 +570,22 @@ bool add_names(PyObject* module, const char* name, const char* const (&columns)[
     return added;
 }
 
+PyMethodDef kAtExit = {"close_detached_readers", close_detached_readers, METH_NOARGS, nullptr};
+
+// Runs before Python frees the states of threads that are still going.
+bool register_at_exit() {
+    if (PyInterpreterState_Get() != PyInterpreterState_Main()) return true;
+    PyObject* callback = PyCFunction_New(&kAtExit, nullptr);
+    PyObject* atexit_module = PyImport_ImportModule("atexit");
+    PyObject* result = callback != nullptr && atexit_module != nullptr
+                           ? PyObject_CallMethod(atexit_module, "register", "O", callback)
+                           : nullptr;
+    Py_XDECREF(callback);
+    Py_XDECREF(atexit_module);
+    Py_XDECREF(result);
+    return result != nullptr;
+}
+
 int execute(PyObject* module) {
     static const char* const domains[] = {"python", "native", "mapped"};
     const bool added = add_names(module, "DOMAINS", domains) && add_names(module, "STATUS_COLUMNS", kStatusColumns) &&
@@ -573,7 +594,7 @@ int execute(PyObject* module) {
                        add_names(module, "SERIES_COLUMNS", kSeriesColumns) &&
                        add_names(module, "SAMPLE_COLUMNS", kSampleColumns) &&
                        add_names(module, "OWN_COLUMNS", kOwnColumns) && add_names(module, "PHASE_COLUMNS", kPhaseColumns);
-    if (!added || PyModule_AddIntConstant(module, "AGE_BINS", kAgeBins) != 0 ||
+    if (!added || !register_at_exit() || PyModule_AddIntConstant(module, "AGE_BINS", kAgeBins) != 0 ||
         PyModule_AddIntConstant(module, "HISTORY_WINDOWS", kHistoryWindows) != 0) {
         return -1;
     }
