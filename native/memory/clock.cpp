@@ -24,6 +24,7 @@ void (*periodic_work)() = nullptr;
 
 void* run(void*) {
     ProfilerScope scope;
+    pthread_setname_np(pthread_self(), "flyweight-tick");
     timespec next;
     clock_gettime(CLOCK_REALTIME, &next);
     pthread_mutex_lock(&mutex);

@@ -60,7 +60,7 @@ struct Hooks {
     }
     [[gnu::noinline]] static void* refuse(void* block) noexcept {
         note_refusal();
-        record_release(block, exclusive());
+        if (tracker.recorded_size(block) != 0) record_release(block, exclusive());  // sampled ones are recorded first
         former[kIndex].free(former[kIndex].ctx, block);
         return nullptr;
     }

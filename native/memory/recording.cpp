@@ -23,7 +23,7 @@ bool record_with_stack(void* block, size_t size, Domain domain, SiteId site, boo
     const uint32_t row_number = tracker.samples.find_or_add_row(stack, 0, domain, site, now);
     if (row_number == 0) tracker.attention.fetch_or(kTooMuchMemory, std::memory_order_relaxed);
     if (ShadowMap::holds(words)) tracker.take<Access::shared>(block), tracker.lost_frees.add(1);
-    const bool within_limit = tracker.count<kAccess>(domain, site, 1, size, size);
+    if (!tracker.count<kAccess>(domain, site, 1, size, size)) return false;
     if (row_number != 0) {
         StackRow& row = tracker.samples.row(row_number);
         ++row.total_samples;
@@ -31,7 +31,7 @@ bool record_with_stack(void* block, size_t size, Domain domain, SiteId site, boo
         row.total_bytes += static_cast<double>(size), row.live_bytes += static_cast<double>(size);
     }
     ShadowMap::write(words, row_number != 0 ? row_number | kTraced : site, size, now);
-    return within_limit;
+    return true;
 }
 
 template <Access kAccess>

@@ -149,10 +149,11 @@ bool Tracker::allocated_specially(Domain domain, void* block, uint64_t size, Sit
     ShadowMap::Word* words = shadow.find_or_reserve(reinterpret_cast<uintptr_t>(block));
     if (words == nullptr) return true;
     if (ShadowMap::holds(words)) lose(words);
+    if (!count<kAccess>(domain, site, 1, size, size)) return false;
     // The countdown has been advanced by the caller.
     const uint32_t number = this_thread.until_sample < 0 ? trace(block, size, site, domain) : site;
     ShadowMap::write(words, number, size, tick.load(std::memory_order_relaxed));
-    return count<kAccess>(domain, site, 1, size, size);
+    return true;
 }
 template bool Tracker::allocated_specially<Access::exclusive>(Domain, void*, uint64_t, SiteId) noexcept;
 template bool Tracker::allocated_specially<Access::shared>(Domain, void*, uint64_t, SiteId) noexcept;

@@ -178,6 +178,14 @@ template <Access kAccess, bool kAlone>
     Site& site = sites[number];
     Level& level = levels[static_cast<size_t>(domain)];
     if constexpr (kAccess == Access::exclusive) {
+        // First, since a refused block counts nowhere.
+        if (const uint64_t held = total.own.add(bytes); total.passes_mark(held)) {
+            if (above(held + total.others.get(), limit_bytes)) [[unlikely]] {
+                total.own.subtract(bytes);
+                return false;
+            }
+            total.note_peak(held);
+        }
         site.allocated_count.add(blocks);
         site.allocated_bytes.add(bytes);
         if (const uint64_t live = site.live.add(bytes); above(live, site.mark.get())) {
@@ -188,11 +196,6 @@ template <Access kAccess, bool kAlone>
             site.largest_bytes.set(largest);
         if constexpr (!kAlone) {
             if (const uint64_t held = level.own.add(bytes); level.passes_mark(held)) level.note_peak(held);
-        }
-        if (const uint64_t held = total.own.add(bytes); total.passes_mark(held)) {
-            if (above(held + total.others.get(), limit_bytes)) [[unlikely]]
-                return false;
-            total.note_peak(held);
         }
         return true;
     } else {
@@ -234,8 +237,10 @@ template <Domain kDomain, Access kAccess, bool kAlone, bool kMaybeLarge>
         (kMaybeLarge && size > ShadowMap::kLargestShort)) [[unlikely]] {
         return allocated_specially<kAccess>(kDomain, block, size, number);
     }
+    if (!count<kAccess, kAlone>(kDomain, number, 1, size, size)) [[unlikely]]
+        return false;
     ShadowMap::write_short(words, number, size, tick_bits.load(std::memory_order_relaxed));
-    return count<kAccess, kAlone>(kDomain, number, 1, size, size);
+    return true;
 }
 
 template <Access kAccess>
