@@ -71,15 +71,19 @@ struct Level {
     SharedCounter others_peak;     // the highest the others saw
 
     uint64_t current() const noexcept { return own.get() + others.get(); }
+    // The highest that any writer saw. Two that raced may each have missed the other's last step: what is there now
+    // counts too.
     uint64_t peak() const noexcept {
-        const uint64_t a = own_peak.get(), b = others_peak.get();
-        return a > b ? a : b;
+        const uint64_t seen = own_peak.get() > others_peak.get() ? own_peak.get() : others_peak.get();
+        return above(current(), seen) ? current() : seen;
     }
     // True when `held`, what the exclusive writer holds now, is a new peak.
     bool passes_mark(uint64_t held) const noexcept { return above(held, mark.get()); }
     void note_peak(uint64_t held) noexcept {
-        own_peak.set(held + others.get());
-        mark.set(held);
+        // The mark may be an old, lower one that a writer put back just now: a peak never falls.
+        const uint64_t now = held + others.get();
+        if (above(now, own_peak.get())) own_peak.set(now);
+        mark.set(own_peak.get() - others.get());
     }
     void add_shared(uint64_t bytes) noexcept {
         const uint64_t now = others.add(bytes) + own.get();

@@ -214,7 +214,7 @@ class ImportVisitor {
             const bool is_stub = type == kJumpSlot && object.executes(current) &&
                                  (symbol.st_shndx == SHN_UNDEF ||
                                   object.address_of(symbol) == reinterpret_cast<uintptr_t>(function->real));
-            visit_slot(*slot, *function, current, is_stub, type != kPointer, relocated);
+            visit_slot(*slot, *function, current, is_stub, type, relocated);
         });
         if (hooked_ > hooked_before) ++tally.patched;
         if (relocated.in_progress()) tally.again = true;
@@ -240,12 +240,13 @@ class ImportVisitor {
                object.is_at(kernel_page_);
     }
 
-    void visit_slot(Slot& slot, const ImportedFunction& function, uintptr_t current, bool is_stub, bool is_binding,
+    void visit_slot(Slot& slot, const ImportedFunction& function, uintptr_t current, bool is_stub, uint32_t type,
                     RelocatedData& relocated) {
         const auto hook = reinterpret_cast<uintptr_t>(function.hook);
         const auto real = reinterpret_cast<uintptr_t>(function.real);
+        const auto address = reinterpret_cast<uintptr_t>(function.address);
         const bool is_hook = current == hook;
-        if (!is_hook && !is_stub && current != real) {
+        if (!is_hook && !is_stub && current != real && current != address) {
             ++tally.foreign;
             return;
         }
@@ -253,16 +254,16 @@ class ImportVisitor {
             // Another thread that is resolving the stub at this moment writes the real function over our hook: a
             // second pass a little later finds that out.
             if (is_stub) tally.again = true;
-            slot.store(patching_ ? hook : real, std::memory_order_release);
-            if (patching_) remember(slot, hook, is_binding);
+            slot.store(patching_ ? hook : (type == kJumpSlot ? real : address), std::memory_order_release);
+            if (patching_) remember(slot, hook, type);
         } else if (is_hook) {
-            remember(slot, hook, is_binding);
+            remember(slot, hook, type);
         }
     }
 
-    void remember(const Slot& slot, uintptr_t hook, bool is_binding) {
+    void remember(const Slot& slot, uintptr_t hook, uint32_t type) {
         ++hooked_;
-        if (!is_binding) return;  // a variable, which its library may set to something else
+        if (type == kPointer) return;  // a variable, which its library may set to something else
         if (patched_ == nullptr || !patched_->slots.reserve() || patched_->count == patched_->slots.capacity()) return;
         patched_->slots[patched_->count++] = {&slot, hook};
     }

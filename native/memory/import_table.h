@@ -18,7 +18,9 @@ namespace flyweight::memory {
 // A function that libraries import by name, what the name is bound to, and what stands in for it.
 struct ImportedFunction {
     const char* name;
-    void* real;  // null: this system lacks the function
+    void* real;     // null: this system lacks the function
+    void* address;  // what a pointer to the function holds. Mostly `real`, but a program that is not
+                    // position-independent makes a stub of its own the function's address for everybody
     void* hook;
     bool of_the_heap;  // malloc's family: left alone in the library that holds Python's own allocators
 };

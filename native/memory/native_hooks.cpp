@@ -281,7 +281,7 @@ int hook_dlclose(void* handle) noexcept {
 void* hook_dlsym(void* handle, const char* name) noexcept;
 #endif
 
-#define HOOK(name, of_the_heap) {#name, nullptr, reinterpret_cast<void*>(&hook_##name), of_the_heap},
+#define HOOK(name, of_the_heap) {#name, nullptr, nullptr, reinterpret_cast<void*>(&hook_##name), of_the_heap},
 ImportedFunction table[] = {FLYWEIGHT_HOOKS(HOOK)};
 #undef HOOK
 
@@ -291,7 +291,9 @@ extern "C" __attribute__((used)) void* flyweight_hook_by_name(void* handle, cons
     if (handle == RTLD_NEXT || name == nullptr || !installed.load(std::memory_order_relaxed)) return nullptr;
     for (const ImportedFunction& function : table) {
         if (std::strcmp(function.name, name) != 0) continue;
-        return function.real != nullptr && real.dlsym(handle, name) == function.real ? function.hook : nullptr;
+        if (function.real == nullptr) return nullptr;
+        const void* found = real.dlsym(handle, name);
+        return found == function.real || found == function.address ? function.hook : nullptr;
     }
     return nullptr;
 }
@@ -316,33 +318,38 @@ __attribute__((naked)) void* hook_dlsym(void*, const char*) noexcept {
 }
 #endif
 
-// A program that is not position-independent and takes a function's address makes its own stub the function's address
-// for everybody, and the stub jumps through a slot that we rewrite. The real function is then defined further on.
-void* resolve(const char* name) {
-    void* found = dlsym(RTLD_DEFAULT, name);
+// A function's address may be a stub of the program that jumps through a slot of the program (import_table.h). The real
+// function is then defined further on.
+void* find_definition(const char* name, void* address) {
     Dl_info info;
     const ElfW(Sym)* symbol = nullptr;
-    if (found == nullptr || dladdr1(found, &info, (void**)&symbol, RTLD_DL_SYMENT) == 0 || symbol == nullptr ||
+    if (address == nullptr || dladdr1(address, &info, (void**)&symbol, RTLD_DL_SYMENT) == 0 || symbol == nullptr ||
         symbol->st_shndx != SHN_UNDEF) {
-        return found;
+        return address;
     }
     void* program = dlopen(nullptr, RTLD_LAZY);
-    for (auto* library = static_cast<link_map*>(program); library != nullptr; library = library->l_next) {
-        void* candidate = dlsym(library, name);
+    void* definition = nullptr;
+    for (auto* listed = static_cast<link_map*>(program); listed != nullptr && definition == nullptr;
+         listed = listed->l_next) {
+        void* library = listed == program ? nullptr : dlopen(listed->l_name, RTLD_LAZY | RTLD_NOLOAD);
+        if (library == nullptr) continue;
+        void* candidate = dlsym(library, name);  // its own or one of a library that it needs
         void* home = nullptr;
-        if (candidate != nullptr && candidate != found && dladdr1(candidate, &info, &home, RTLD_DL_LINKMAP) != 0 &&
-            home == library) {
-            found = candidate;
-            break;
+        if (candidate != nullptr && dladdr1(candidate, &info, &home, RTLD_DL_LINKMAP) != 0 && home == library) {
+            definition = candidate;
         }
+        dlclose(library);
     }
     dlclose(program);
-    return found;
+    return definition;
 }
 
 void resolve_once() {
     if (real.malloc != nullptr) return;
-    for (ImportedFunction& function : table) function.real = resolve(function.name);
+    for (ImportedFunction& function : table) {
+        function.address = dlsym(RTLD_DEFAULT, function.name);
+        function.real = find_definition(function.name, function.address);
+    }
     size_t i = 0;
 #define HOOK(name, of_the_heap) real.name = reinterpret_cast<decltype(real.name)>(table[i++].real);
     FLYWEIGHT_HOOKS(HOOK)

@@ -138,10 +138,10 @@ void phase_allocated(uint64_t bytes) noexcept {
     }
 }
 
-void phase_released(uint64_t bytes) noexcept {
+void phase_released(uint64_t blocks, uint64_t bytes) noexcept {
     for (Phase* phase = phase_here(); phase != nullptr; phase = phase->outer) {
         phase->freed_bytes += bytes;
-        phase->deallocation_count += 1;
+        phase->deallocation_count += blocks;
     }
 }
 

@@ -29,6 +29,6 @@ void end_all_phases() noexcept;
 
 // From the hooks, on the allocating thread.
 void phase_allocated(uint64_t bytes) noexcept;
-void phase_released(uint64_t bytes) noexcept;
+void phase_released(uint64_t blocks, uint64_t bytes) noexcept;
 
 }  // namespace flyweight::memory

@@ -104,7 +104,10 @@ Taken careful_take(void* block, bool exclusive) noexcept {
     if ((wants & kPhasesOpen) && surroundings.phase_released != nullptr && taken.words[0] != 0) {
         ShadowMap::Word words[4];
         for (size_t i = 0; i < 4; ++i) words[i].store(taken.words[i], std::memory_order_relaxed);
-        surroundings.phase_released(ShadowMap::read(words).size);
+        const uint64_t size = ShadowMap::read(words).size;
+        // Sampled: each block that is seen to go stands for others that are not.
+        const bool sampled = wants & kSampledOnly;
+        surroundings.phase_released(sampled ? tracker.weight_count(size) : 1, sampled ? tracker.weight_bytes(size) : size);
     }
     return taken;
 }

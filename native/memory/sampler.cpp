@@ -7,7 +7,8 @@ namespace flyweight::memory {
 namespace {
 
 std::atomic<uint64_t> threads_seeded{0};
-constexpr int64_t kLookAgain = int64_t{64} << 20;  // without sampling: bytes until a thread asks again whether there is
+// A thread asks at least this often, so that it soon learns of a new session.
+constexpr int64_t kLongestCountdown = int64_t{1} << 20;
 
 uint64_t scramble(uint64_t x) noexcept {  // splitmix64
     x += 0x9e3779b97f4a7c15ULL;
@@ -39,17 +40,20 @@ double Sampler::draw() noexcept {
 bool Sampler::fire(uint64_t size) noexcept {
     ThreadState& thread = this_thread;
     if (interval_ == 0) {
-        thread.until_sample = kLookAgain;
+        thread.until_sample = kLongestCountdown;
         return false;
     }
+    int64_t remaining = thread.gap_left + thread.until_sample;
     if (thread.session != session_ || thread.random == 0) {
         thread.session = session_;
         thread.random = scramble(seed_ ^ scramble(threads_seeded.fetch_add(1, std::memory_order_relaxed) + 1)) | 1;
-        thread.until_sample = static_cast<int64_t>(draw()) - static_cast<int64_t>(size);
-        if (thread.until_sample >= 0) return false;
+        remaining = static_cast<int64_t>(draw()) - static_cast<int64_t>(size);
     }
-    thread.until_sample = static_cast<int64_t>(draw());
-    return true;
+    const bool chosen = remaining < 0;
+    if (chosen) remaining = static_cast<int64_t>(draw());
+    thread.until_sample = remaining < kLongestCountdown ? remaining : kLongestCountdown;
+    thread.gap_left = remaining - thread.until_sample;
+    return chosen;
 }
 
 Weight Sampler::weigh(uint64_t size) const noexcept {

@@ -47,8 +47,13 @@ struct alignas(64) Site {
     uint64_t total_count() const noexcept { return allocated_count.get() + others_allocated_count.get(); }
     uint64_t total_bytes() const noexcept { return allocated_bytes.get() + others_allocated_bytes.get(); }
     uint64_t peak() const noexcept {
-        const uint64_t a = own_peak.get(), b = others_peak.get();
-        return a > b ? a : b;
+        const uint64_t seen = own_peak.get() > others_peak.get() ? own_peak.get() : others_peak.get();
+        return above(live_bytes(), seen) ? live_bytes() : seen;
+    }
+    void note_peak(uint64_t held) noexcept {  // see Level
+        const uint64_t now = held + others_live.get();
+        if (above(now, own_peak.get())) own_peak.set(now);
+        mark.set(own_peak.get() - others_live.get());
     }
     uint64_t largest() const noexcept {
         const uint64_t a = largest_bytes.get(), b = others_largest_bytes.get();

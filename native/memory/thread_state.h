@@ -12,7 +12,8 @@ struct ThreadState {
     static inline char nothing = 0;
     static constexpr void* kNothing = &nothing;
 
-    int64_t until_sample;  // bytes this thread may still allocate before the next sampled one
+    int64_t until_sample;  // bytes this thread may still allocate before the sampler is asked
+    int64_t gap_left;      // bytes beyond those until the next sampled one
     uint64_t random;       // xorshift state; 0: not seeded yet
     uint32_t session;      // the session the two above belong to
     uint32_t busy;         // > 0: the profiler itself is at work on this thread, nothing is recorded

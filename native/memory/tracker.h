@@ -168,7 +168,7 @@ struct Surroundings {
     StackId (*stack)(uint32_t* native_stack) = nullptr;
     // Told of what the calling thread allocates and frees while a phase is open.
     void (*phase_allocated)(uint64_t bytes) = nullptr;
-    void (*phase_released)(uint64_t bytes) = nullptr;
+    void (*phase_released)(uint64_t blocks, uint64_t bytes) = nullptr;
 };
 extern Surroundings surroundings;
 
@@ -188,10 +188,7 @@ template <Access kAccess, bool kAlone>
         }
         site.allocated_count.add(blocks);
         site.allocated_bytes.add(bytes);
-        if (const uint64_t live = site.live.add(bytes); above(live, site.mark.get())) {
-            site.own_peak.set(live + site.others_live.get());
-            site.mark.set(live);
-        }
+        if (const uint64_t live = site.live.add(bytes); above(live, site.mark.get())) site.note_peak(live);
         if (largest > site.largest_bytes.mine()) [[unlikely]]
             site.largest_bytes.set(largest);
         if constexpr (!kAlone) {
