@@ -99,14 +99,28 @@ __attribute__((noinline)) void* recorded_rarely(void* block, size_t size, void* 
     return recorded(block, size, caller);
 }
 
-void* hook_malloc(size_t size) noexcept {
+__attribute__((noinline)) void* allocate_in_sampled_mode(size_t size, void* caller) {
     if (passes_unsampled(size)) return real.malloc(size);
+    return recorded_rarely(real.malloc(raised(size)), size, caller);
+}
+
+__attribute__((noinline)) void free_in_sampled_mode(void* block) {
+    if (block != nullptr && !goes_unsampled(block)) native_freed(block);
+    real.free(block);
+}
+
+// Flattened: one frame instead of two on the path that every block takes.
+__attribute__((flatten)) void* hook_malloc(size_t size) noexcept {
+    if (only_samples()) [[unlikely]]
+        return allocate_in_sampled_mode(size, CALLER);
     return recorded(real.malloc(raised(size)), size, CALLER);
 }
 
-void hook_free(void* block) noexcept {
+__attribute__((flatten)) void hook_free(void* block) noexcept {
+    if (only_samples()) [[unlikely]]
+        return free_in_sampled_mode(block);
     // Before the real free: afterwards the address may be another thread's block already.
-    if (block != nullptr && !goes_unsampled(block)) [[likely]]
+    if (block != nullptr) [[likely]]
         native_freed(block);
     real.free(block);
 }

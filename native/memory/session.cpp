@@ -1,6 +1,7 @@
 #include "memory/session.h"
 
 #include <pthread.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -34,6 +35,18 @@ pthread_mutex_t fork_mutex = PTHREAD_MUTEX_INITIALIZER;
 // A moment after the fork: CPython counts the parent's threads right after it, to warn of forks with threads.
 constexpr uint64_t kResumeDelayMs = 100;
 constexpr uint32_t kTicksPerMeasurement = kTicksPerSecond;
+
+// A hook takes less than a microsecond; a thread that is preempted in one is back within this, nearly always.
+constexpr long kGraceMs = 5;
+constexpr uint64_t kBetweenSessionsMs = 20;
+uint64_t stopped_ms = 0;
+
+void rest_ms(long duration) noexcept {
+    const int saved = errno;
+    const timespec rest{0, duration * 1000000};
+    nanosleep(&rest, nullptr);
+    errno = saved;
+}
 
 void resume_later() noexcept {
     resume_ms.store(monotonic_ms() + kResumeDelayMs, std::memory_order_relaxed);
@@ -84,6 +97,7 @@ StartError start_session(const Settings& settings, const char* page_prefix) noex
         std::atexit(remove_page);
         handlers_registered = true;
     }
+    if (stopped_ms != 0 && monotonic_ms() - stopped_ms < kBetweenSessionsMs) rest_ms(kBetweenSessionsMs);
     seen = {};
     ticks_done = 0;
     start_clock();
@@ -114,14 +128,18 @@ StartError start_session(const Settings& settings, const char* page_prefix) noex
 void stop_session() noexcept {
     if (!is_recording) return;
     stop_ticker();
-    tick();  // the last figures
     length_ms = elapsed_ms();
     if (tracker.settings.native) remove_native_hooks();
     remove_python_hooks();
+    tracker.attention.fetch_or(kStopped, std::memory_order_release);
+    // Threads that do not need our GIL may be inside a hook: what they have begun to count should land in this session.
+    rest_ms(kGraceMs);
+    tick();  // the last figures
     end_all_phases();
     tracker.end();
     remove_page();
     is_recording = false;
+    stopped_ms = monotonic_ms();
 }
 
 bool recording() noexcept { return is_recording; }

@@ -165,16 +165,22 @@ void ShadowMap::scan(Visit&& visit) const noexcept {
         Word* const words = words_of(base, chunk);
         uint64_t written[kReservedBytes / kPageSize / 64 + 1];
         find_written(reinterpret_cast<uintptr_t>(words), written);
+        bool came_from_empty = false;
         for (size_t at = 0; at < kChunkBytes / kGranule;) {
             const size_t page = at / kWordsPerPage;
             if (!(written[page / 64] >> (page % 64) & 1)) {
                 at = (page + 1) * kWordsPerPage;
+                came_from_empty = false;
                 continue;
             }
             if (!holds(words + at)) {
                 ++at;
+                came_from_empty = true;
                 continue;
             }
+            // Between our looks at the word before and at this one a record may have come: then this is its second word.
+            if (came_from_empty && holds(words + at - 1)) --at;
+            came_from_empty = false;
             const Record record = read(words + at);
             if (record.number != 0) visit(chunk + at * kGranule, record);
             const size_t granules = (record.size + kGranule - 1) / kGranule;
