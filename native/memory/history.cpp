@@ -56,7 +56,7 @@ void History::note(uint32_t tick, uint64_t now_ms) noexcept {
         SiteHistory& fresh = sites_[slot];
         fresh.site = static_cast<SiteId>(number);
         fresh.window_ticks = 1;
-        fresh.window_start = tick;
+        fresh.first_start = fresh.window_start = tick;
         fresh.lowest_count = live;
         fresh.lowest_bytes = bytes;
         site.history = static_cast<uint32_t>(slot);

@@ -7,6 +7,7 @@
 
 #include <cstdint>
 
+#include "memory/clock.h"
 #include "memory/pages.h"
 #include "memory/site_table.h"
 
@@ -20,10 +21,16 @@ struct SiteHistory {
     SiteId site;
     uint32_t windows;       // full ones
     uint32_t window_ticks;  // length of each
+    uint32_t first_start;   // tick at which the oldest began
     uint32_t window_start;  // tick of the one being filled
     uint64_t counts[kHistoryWindows];
     uint64_t bytes[kHistoryWindows];
     uint64_t lowest_count, lowest_bytes;  // of the one being filled
+
+    // What a window took on average: a ticker that starves makes them longer.
+    uint64_t window_ms() const noexcept {
+        return windows > 0 ? uint64_t{window_start - first_start} * kTickMs / windows : uint64_t{window_ticks} * kTickMs;
+    }
 };
 
 struct SeriesRow {

@@ -99,30 +99,25 @@ __attribute__((noinline)) void* recorded_rarely(void* block, size_t size, void* 
     return recorded(block, size, caller);
 }
 
-__attribute__((noinline)) void* allocate_in_sampled_mode(size_t size, void* caller) {
+// The path of every block: one frame, and in sampled mode none.
+__attribute__((noinline, flatten)) void* allocate_and_record(size_t size, void* caller) {
+    return recorded(real.malloc(raised(size)), size, caller);
+}
+
+void* hook_malloc(size_t size) noexcept {
     if (passes_unsampled(size)) return real.malloc(size);
-    return recorded_rarely(real.malloc(raised(size)), size, caller);
+    return allocate_and_record(size, CALLER);
 }
 
-__attribute__((noinline)) void free_in_sampled_mode(void* block) {
-    if (block != nullptr && !goes_unsampled(block)) native_freed(block);
-    real.free(block);
-}
-
-// Flattened: one frame instead of two on the path that every block takes.
-__attribute__((flatten)) void* hook_malloc(size_t size) noexcept {
-    if (only_samples()) [[unlikely]]
-        return allocate_in_sampled_mode(size, CALLER);
-    return recorded(real.malloc(raised(size)), size, CALLER);
-}
-
-__attribute__((flatten)) void hook_free(void* block) noexcept {
-    if (only_samples()) [[unlikely]]
-        return free_in_sampled_mode(block);
+__attribute__((noinline, flatten)) void record_and_free(void* block) {
     // Before the real free: afterwards the address may be another thread's block already.
-    if (block != nullptr) [[likely]]
-        native_freed(block);
+    native_freed(block);
     real.free(block);
+}
+
+void hook_free(void* block) noexcept {
+    if (block == nullptr || goes_unsampled(block)) return real.free(block);
+    record_and_free(block);
 }
 
 void* hook_calloc(size_t count, size_t size) noexcept {

@@ -151,6 +151,34 @@ uint32_t intern_text(PyObject* text) noexcept {
     return tracker.strings.intern({utf8, used});
 }
 
+// As in CPython's codeobject.c, 3.11 to 3.13: what code->co_extra points to.
+struct CodeExtra {
+    Py_ssize_t size;
+    void* notes[1];
+};
+
+// Allocates through PyMem. What is ours is not to be counted: the hooks take a careful look while this lasts.
+bool attach_note(PyCodeObject* code, Py_ssize_t index, uint32_t number) noexcept {
+    tracker.attention.fetch_or(kOurOwn, std::memory_order_relaxed);
+    void* const note = reinterpret_cast<void*>(uintptr_t{number});
+    bool attached = false;
+    if (code->co_extra != nullptr) {
+        attached = PyUnstable_Code_SetExtra(reinterpret_cast<PyObject*>(code), index, note) == 0;
+    } else {
+        // CPython's function makes room for everybody who has an index by then, and calls all their free functions when
+        // the code dies, theirs with a null they did not ask for. Room up to our own index leaves later ones alone.
+        const size_t size = sizeof(CodeExtra) + static_cast<size_t>(index) * sizeof(void*);
+        if (auto* extra = static_cast<CodeExtra*>(PyMem_Calloc(1, size)); extra != nullptr) {
+            extra->size = index + 1;
+            extra->notes[index] = note;
+            code->co_extra = extra;
+            attached = true;
+        }
+    }
+    tracker.attention.fetch_and(~uint32_t{kOurOwn}, std::memory_order_relaxed);
+    return attached;
+}
+
 // Our note about a code object, made if it has none; 0 when it cannot carry one, and its places are not remembered.
 uint32_t note_of(PyThreadState* thread, PyCodeObject* code) noexcept {
     const Py_ssize_t index = extra_index(thread);
@@ -172,13 +200,7 @@ uint32_t note_of(PyThreadState* thread, PyCodeObject* code) noexcept {
         number = static_cast<uint32_t>(fresh);
     }
     codes[number] = {intern_text(code->co_filename), intern_text(code->co_qualname), 0, 0};
-    // Allocates through PyMem. What is ours is not to be counted: the hooks take a careful look while this lasts.
-    struct Careful {
-        Careful() { tracker.attention.fetch_or(kOurOwn, std::memory_order_relaxed); }
-        ~Careful() { tracker.attention.fetch_and(~uint32_t{kOurOwn}, std::memory_order_relaxed); }
-    } careful;
-    if (PyUnstable_Code_SetExtra(reinterpret_cast<PyObject*>(code), index,
-                                 reinterpret_cast<void*>(uintptr_t{number})) != 0) {
+    if (!attach_note(code, index, number)) {
         codes[number].next_free = free_code;
         free_code = number;
         return 0;

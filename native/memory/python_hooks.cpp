@@ -69,6 +69,31 @@ struct Hooks {
                tracker.total.current() + (size - former_size) > tracker.limit_bytes;
     }
 
+    // The ordinary goes through without a call, so that it keeps its values in registers and needs no frame. Everything else
+    // leaves by a tail call.
+    [[gnu::noinline]] static void* recorded_carefully(void* block, size_t size) noexcept {
+        if (block != nullptr && !record_attached<Domain::python, kAlone>(block, size)) return refuse(block);
+        return block;
+    }
+    [[gnu::noinline]] static void* recorded_again(void* block, size_t size) noexcept {
+        tracker.uncounted(size);
+        return recorded_carefully(block, size);
+    }
+    [[gnu::always_inline]] static void* recorded(void* block, size_t size) noexcept {
+        PyThreadState* const thread = attached_thread();
+        if (glance(tracker.attention) != 0 || thread == nullptr) [[unlikely]]
+            return recorded_carefully(block, size);
+        const Frame* const frame = current_frame(thread);
+        SiteId site;
+        if (frame == nullptr || !tracker.cache.knows_bytecode(place_key(instruction(frame), Domain::python), &site) ||
+            !is_exclusive(thread)) [[unlikely]] {
+            return recorded_carefully(block, size);
+        }
+        if (!tracker.allocated_plainly<Domain::python, kAlone>(block, size, site)) [[unlikely]]
+            return recorded_again(block, size);
+        return block;
+    }
+
     [[gnu::noinline]] static void* allocate_passed_on(size_t size) noexcept {
         const PyMemAllocatorEx& next = former[kIndex];
         void* block;
@@ -86,13 +111,9 @@ struct Hooks {
         if (kHasGil && size > kPassedOn) [[unlikely]]
             return allocate_passed_on(size);
         void* const block = next.malloc(next.ctx, at_least_two_granules(size));
+        if constexpr (kHasGil) return recorded(block, size);
         if (block == nullptr) [[unlikely]]
             return nullptr;
-        if constexpr (kHasGil) {
-            if (!record_attached<Domain::python, kAlone, false>(block, size)) [[unlikely]]
-                return refuse(block);
-            return block;
-        }
         if (!record(block, size, __builtin_return_address(0))) [[unlikely]]
             return refuse(block);
         return block;
@@ -106,6 +127,12 @@ struct Hooks {
     }
     static void* allocate_zeroed(void*, size_t count, size_t each) {
         const PyMemAllocatorEx& next = former[kIndex];
+        if (kHasGil && count * each <= kPassedOn) [[likely]] {
+            const size_t size = count * each;
+            return recorded(size < kSmallestRequest ? next.calloc(next.ctx, 1, kSmallestRequest)
+                                                    : next.calloc(next.ctx, count, each),
+                            size);
+        }
         const bool pass = nested();
         void* const block = allocate_zeroed_below(next, count, each);
         if (block == nullptr || pass) [[unlikely]]
@@ -146,13 +173,25 @@ struct Hooks {
         NestedScope scope;
         next.free(next.ctx, block);
     }
-    static void release(void*, void* block) {
+    [[gnu::noinline]] static void release_carefully(void* block) noexcept {
         const PyMemAllocatorEx& next = former[kIndex];
         if (block != nullptr && !nested()) [[likely]] {
             const uint64_t size = record_release<kHasGil && kAlone>(block, exclusive());
             if (kHasGil && size > kPassedOn) [[unlikely]]
                 return release_below(next, block);
         }
+        next.free(next.ctx, block);
+    }
+    static void release(void*, void* block) {
+        if constexpr (!kHasGil) return release_carefully(block);
+        const PyMemAllocatorEx& next = former[kIndex];
+        uint64_t size;
+        if (glance(tracker.attention) != 0 || !exclusive() || !tracker.released_plainly<kAlone>(block, &size))
+            [[unlikely]] {
+            return release_carefully(block);
+        }
+        if (size > kPassedOn) [[unlikely]]
+            return release_below(next, block);
         next.free(next.ctx, block);
     }
 
@@ -169,7 +208,7 @@ struct SampledHooks {
     // Large blocks go the exact way too, which keeps the raw domain's hook from counting them again.
     static constexpr bool kPassesOn = Exact::kHasGil;
 
-    static bool only_sampling() noexcept { return tracker.attention.load(std::memory_order_relaxed) == kSampledOnly; }
+    static bool only_sampling() noexcept { return glance(tracker.attention) == kSampledOnly; }
     static bool counts_down(size_t size) noexcept {
         return (this_thread.until_sample -= static_cast<int64_t>(size)) >= 0;
     }
@@ -217,7 +256,7 @@ struct SampledHooks {
 
     [[gnu::noinline]] static void release_slowly(void* context, void* block) { Exact::release(context, block); }
     static void release(void* context, void* block) {
-        if (!only_sampling() || (block != nullptr && tracker.may_be_sampled(block))) [[unlikely]]
+        if (!only_sampling() || tracker.may_be_sampled(block)) [[unlikely]]  // null never is
             return release_slowly(context, block);
         former[kIndex].free(former[kIndex].ctx, block);
     }

@@ -5,7 +5,7 @@
 // block owns the record. Words inside a block, behind the record, are never written and stay zero.
 //
 //   words 0 and 1, as one little-endian number from its lowest bit:
-//     [ number : 21 ][ large : 1 ][ size : 16 ][ tick : 26 ]
+//     [ number : 21 ][ large : 1 ][ tick : 26 ][ size : 16 ]
 //   words 2 and 3, of large blocks only:  [ size : 64 ]
 //
 // A record needs two granules. The hooks ask the allocators below for at least 17 bytes, so every block has them; a
@@ -20,6 +20,7 @@
 #include <cstdint>
 #include <cstring>
 
+#include "memory/counters.h"
 #include "memory/pages.h"
 
 // The owner of a block writes its record in one store. The two words may straddle a cache line, so a scan on another
@@ -47,8 +48,8 @@ inline constexpr uint32_t kLastTick = (uint32_t{1} << 26) - 1;
 
 class ShadowMap {
   public:
-    static constexpr int kSizeShift = kNumberBits + 1;
-    static constexpr int kTickShift = kSizeShift + 16;
+    static constexpr int kTickShift = kNumberBits + 1;
+    static constexpr int kSizeShift = kTickShift + 26;
     static constexpr uint64_t kLargestShort = (1 << 16) - 1;
     static constexpr uint64_t kNumberMask = (uint64_t{1} << kNumberBits) - 1;
     static constexpr uint64_t kLarge = uint64_t{1} << kNumberBits;
@@ -81,7 +82,7 @@ class ShadowMap {
         return words != nullptr ? words : reserve_chunk(address);
     }
 
-    static bool holds(const Word* words) noexcept { return words[0].load(std::memory_order_relaxed) != 0; }
+    static bool holds(const Word* words) noexcept { return glance(words[0]) != 0; }
 
     static void write(Word* words, uint32_t number, uint64_t size, uint32_t tick) noexcept {
         if (size > kLargestShort) [[unlikely]]
@@ -93,14 +94,17 @@ class ShadowMap {
     }
     static Record read(const Word* words) noexcept {
         const uint64_t pair = load_pair(words);
-        Record record{static_cast<uint32_t>(pair & kNumberMask), static_cast<uint32_t>(pair >> kTickShift),
-                      pair >> kSizeShift & kLargestShort};
+        Record record{static_cast<uint32_t>(pair & kNumberMask), static_cast<uint32_t>(pair >> kTickShift) & kLastTick,
+                      pair >> kSizeShift};
         if (pair & kLarge) [[unlikely]]
             record.size = load_pair(words + 2);
         return record;
     }
-    // True when nothing about the record is out of the ordinary: neither large nor traced.
-    static bool is_plain(uint64_t pair) noexcept { return (pair & (kLarge | kTraced)) == 0; }
+    // The site of a record that has nothing out of the ordinary: there is one, neither large nor traced. As one comparison.
+    static bool is_plain(uint64_t pair, uint32_t* site) noexcept {
+        *site = static_cast<uint32_t>(pair & (kNumberMask | kLarge));
+        return *site - 1 < kTraced - 1;
+    }
     static uint64_t load_pair(const Word* words) noexcept {
 #if FLYWEIGHT_WHOLE_PAIRS
         uint64_t pair;

@@ -89,7 +89,7 @@ int64_t steady_growth(const SiteHistory& site) noexcept {
     for (uint32_t i = 1; i < site.windows; ++i) rises += site.bytes[i] > site.bytes[i - 1];
     const uint32_t last = site.windows - 1;
     if (rises * 4 < last * 3 || site.bytes[last] <= site.bytes[last - 2]) return 0;
-    const uint64_t ms = uint64_t{last} * site.window_ticks * kTickMs;
+    const uint64_t ms = last * site.window_ms();
     return static_cast<int64_t>((site.bytes[last] - site.bytes[0]) * 1000 / (ms > 0 ? ms : 1));
 }
 

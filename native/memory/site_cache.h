@@ -2,13 +2,15 @@
 //
 // The key is the address of the running bytecode instruction (or of the native caller) and the domain. An entry is one
 // 64-bit word, so that every thread may read and write it. The slot is taken from the address's low bits, where the
-// instructions of a program spread well enough; the other 38 bits of the key are the word's tag, its low 26 the site.
-// Slot and tag together are the whole key: a hit is never wrong.
+// instructions of a program spread well enough; the word is the site, exclusive-or the whole key shifted to the top. The
+// key's bits that name the slot overlap the site's, and are the same for all keys of the slot: they cancel out. Slot and
+// word together are the whole key: a hit is never wrong.
 #pragma once
 
 #include <atomic>
 #include <cstdint>
 
+#include "memory/counters.h"
 #include "memory/site_table.h"
 
 namespace flyweight::memory {
@@ -35,7 +37,7 @@ class SiteCache {
     bool knows(PlaceKey key, SiteId* site) const noexcept { return matches(key, tag(key), site); }
     // For keys of bytecode.
     bool knows_bytecode(PlaceKey key, SiteId* site) const noexcept { return matches(key, even_tag(key), site); }
-    void put(PlaceKey key, SiteId site) noexcept { slot(key).store(tag(key) | site, std::memory_order_relaxed); }
+    void put(PlaceKey key, SiteId site) noexcept { slot(key).store(tag(key) ^ site, std::memory_order_relaxed); }
     void remove(PlaceKey key) noexcept {
         if (find(key) != kNoSite) slot(key).store(0, std::memory_order_relaxed);
     }
@@ -49,17 +51,21 @@ class SiteCache {
     static constexpr uint64_t kSites = uint64_t{1} << kSiteBits;
     static constexpr uint64_t kSlots = uint64_t{1} << kSlotBits;
     bool matches(PlaceKey key, uint64_t wanted, SiteId* site) const noexcept {
-        const uint64_t difference = slot(key).load(std::memory_order_relaxed) ^ wanted;
+        uint64_t word = glance(slot(key));
+        asm("" : "+r"(word));  // read once, since another thread may replace it
+        const uint64_t difference = word ^ wanted;
         *site = static_cast<SiteId>(difference);
         return difference - 1 < kSites - 1;
     }
-    // Bits 14 to 50 of the key, and bit 0, which is 0 for bytecode.
-    static constexpr uint64_t even_tag(PlaceKey key) noexcept {
-        return (key & ~(2 * kSlots - 1)) << (kSiteBits - kSlotBits);
+    // Of keys whose bit 0 is 0, as bytecode's is. The other bit 0 goes where a bit of the slot's was.
+    static constexpr uint64_t even_tag(PlaceKey key) noexcept { return key << (kSiteBits - kSlotBits); }
+    static constexpr uint64_t tag(PlaceKey key) noexcept {
+        return even_tag(key & ~PlaceKey{1}) ^ (key & 1) << kSiteBits;
     }
-    static constexpr uint64_t tag(PlaceKey key) noexcept { return even_tag(key) | (key & 1) << kSiteBits; }
+    // Bits 1 to 13 of the key, which as they stand count pairs of bytes; a word has eight.
     std::atomic<uint64_t>& slot(PlaceKey key) const noexcept {
-        return const_cast<std::atomic<uint64_t>&>(words_[key >> 1 & (kSlots - 1)]);
+        const uintptr_t offset = (key & (2 * kSlots - 2)) * (sizeof(uint64_t) / 2);
+        return *reinterpret_cast<std::atomic<uint64_t>*>(reinterpret_cast<uintptr_t>(words_) + offset);
     }
 
     std::atomic<uint64_t> words_[size_t{1} << kSlotBits] = {};

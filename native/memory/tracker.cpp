@@ -34,7 +34,9 @@ void Tracker::begin(const Settings& wanted) noexcept {
         if (!resident_bytes(reinterpret_cast<char*>(sampled_pages_) + i * kPageSize, kPageSize)) continue;
         for (size_t j = 0; j < kPageSize / sizeof(uintptr_t); ++j) {
             const uintptr_t pages = sampled_pages_[i * kPageSize / sizeof(uintptr_t) + j].load(std::memory_order_relaxed);
-            if (pages != 0) drop_pages(reinterpret_cast<void*>(pages), ShadowMap::kChunkBytes / kPageSize);
+            if (pages == 0) continue;
+            const uintptr_t bias = sampled_bias(i * kPageSize / sizeof(uintptr_t) + j);
+            drop_pages(reinterpret_cast<void*>(pages + bias), ShadowMap::kChunkBytes / kPageSize);
         }
     }
     for (Level& level : levels) level.reset();
@@ -102,15 +104,17 @@ bool Tracker::note_sampled(void* block, uint64_t size, SiteId site, Domain domai
 }
 
 void Tracker::mark_sampled_page(uintptr_t address, int change) noexcept {
-    std::atomic<uintptr_t>& entry = sampled_pages_[address >> ShadowMap::kChunkBits & (ShadowMap::kChunks - 1)];
+    const uintptr_t chunk = address >> ShadowMap::kChunkBits;
+    std::atomic<uintptr_t>& entry = sampled_pages_[chunk];
     uintptr_t base = entry.load(std::memory_order_relaxed);
     if (base == 0) {
         if (change < 0) return;
         base = reinterpret_cast<uintptr_t>(reserve_pages(ShadowMap::kChunkBytes / kPageSize));
         if (base == 0) return;
+        base -= sampled_bias(chunk);
         entry.store(base, std::memory_order_release);
     }
-    auto& pages = reinterpret_cast<std::atomic<uint8_t>*>(base)[page_in_chunk(address)];
+    std::atomic<uint8_t>& pages = *sampled_page(base, address);
     const uint8_t held = pages.load(std::memory_order_relaxed);
     if (held == 255) return;  // lost count: the page is looked at for the rest of the session
     if (change < 0 && held == 0) return;

@@ -94,12 +94,20 @@ class Tracker {
     // that the size needs a large record.
     template <Domain kDomain, Access kAccess, bool kAlone = false, bool kMaybeLarge = true>
     bool allocated(void* block, uint64_t size, SiteId site) noexcept;
+    // The same for the exclusive writer and a block of no more than kLargestShort bytes, as long as nothing is out of the
+    // ordinary. False: nothing was counted but the thread's countdown; see `uncounted`.
+    template <Domain kDomain, bool kAlone>
+    bool allocated_plainly(void* block, uint64_t size, SiteId site) noexcept;
+    static void uncounted(uint64_t size) noexcept { this_thread.until_sample += static_cast<int64_t>(size); }
     template <Access kAccess>
     bool allocated_specially(Domain domain, void* block, uint64_t size, SiteId site) noexcept;
 
     // A block is about to be returned. Taken for realloc, which may fail.
     template <Access kAccess, bool kAlone = false>
     uint64_t released(void* block) noexcept;  // its size; UINT64_MAX when it was not tracked
+    // False when something is out of the ordinary: nothing was counted, and `released` is to be asked. Null always is.
+    template <bool kAlone>
+    bool released_plainly(void* block, uint64_t* size) noexcept;
     template <Access kAccess>
     Taken take(void* block) noexcept;
     template <Access kAccess>
@@ -130,10 +138,8 @@ class Tracker {
     bool note_sampled(void* block, uint64_t size, SiteId site, Domain domain) noexcept;
     bool may_be_sampled(const void* block) const noexcept {
         const auto address = reinterpret_cast<uintptr_t>(block);
-        const uintptr_t base =
-            sampled_pages_[address >> ShadowMap::kChunkBits & (ShadowMap::kChunks - 1)].load(std::memory_order_relaxed);
-        return base != 0 && reinterpret_cast<const std::atomic<uint8_t>*>(base)[page_in_chunk(address)].load(
-                                std::memory_order_relaxed) != 0;
+        const uintptr_t base = glance(sampled_pages_[address >> ShadowMap::kChunkBits]);
+        return base != 0 && glance(*sampled_page(base, address)) != 0;
     }
     void turn_to_sampling(uint32_t reason) noexcept;
     bool sampled() const noexcept { return settings.sampled; }
@@ -145,8 +151,12 @@ class Tracker {
   private:
     template <Access kAccess>
     uint64_t released_specially(void* block) noexcept;  // large or traced
-    static size_t page_in_chunk(uintptr_t address) noexcept {
-        return (address & (ShadowMap::kChunkBytes - 1)) / kPageSize;
+    // A chunk's counts of sampled blocks, one byte a page; its entry is biased by its own address, as the shadow's are.
+    static std::atomic<uint8_t>* sampled_page(uintptr_t base, uintptr_t address) noexcept {
+        return reinterpret_cast<std::atomic<uint8_t>*>(base + address / kPageSize);
+    }
+    static constexpr uintptr_t sampled_bias(uintptr_t chunk) noexcept {
+        return (chunk << ShadowMap::kChunkBits) / kPageSize;
     }
     uint32_t site_of(uint32_t number) const noexcept {
         if (!(number & kTraced)) return number;
@@ -188,7 +198,7 @@ template <Access kAccess, bool kAlone>
         }
         site.allocated_count.add(blocks);
         site.allocated_bytes.add(bytes);
-        if (const uint64_t live = site.live.add(bytes); above(live, site.mark.get())) site.note_peak(live);
+        if (const uint64_t live = site.live.add(bytes); above(live, site.mark.at_a_glance())) site.note_peak(live);
         if (largest > site.largest_bytes.mine()) [[unlikely]]
             site.largest_bytes.set(largest);
         if constexpr (!kAlone) {
@@ -229,14 +239,39 @@ template <Access kAccess, bool kAlone>
 template <Domain kDomain, Access kAccess, bool kAlone, bool kMaybeLarge>
 [[gnu::always_inline]] inline bool Tracker::allocated(void* block, uint64_t size, SiteId number) noexcept {
     ShadowMap::Word* words = shadow.find(reinterpret_cast<uintptr_t>(block));
-    this_thread.until_sample -= static_cast<int64_t>(size);
-    if (words == nullptr || ShadowMap::holds(words) || this_thread.until_sample < 0 ||
+    if ((this_thread.until_sample -= static_cast<int64_t>(size)) < 0 || words == nullptr || ShadowMap::holds(words) ||
         (kMaybeLarge && size > ShadowMap::kLargestShort)) [[unlikely]] {
         return allocated_specially<kAccess>(kDomain, block, size, number);
     }
     if (!count<kAccess, kAlone>(kDomain, number, 1, size, size)) [[unlikely]]
         return false;
-    ShadowMap::write_short(words, number, size, tick_bits.load(std::memory_order_relaxed));
+    ShadowMap::write_short(words, number, size, glance(tick_bits));
+    return true;
+}
+
+template <Domain kDomain, bool kAlone>
+[[gnu::always_inline]] inline bool Tracker::allocated_plainly(void* block, uint64_t size, SiteId number) noexcept {
+    ShadowMap::Word* words = shadow.find(reinterpret_cast<uintptr_t>(block));
+    if ((this_thread.until_sample -= static_cast<int64_t>(size)) < 0 || words == nullptr || ShadowMap::holds(words) ||
+        !count<Access::exclusive, kAlone>(kDomain, number, 1, size, size)) [[unlikely]] {
+        return false;
+    }
+    ShadowMap::write_short(words, number, size, glance(tick_bits));
+    return true;
+}
+
+template <bool kAlone>
+[[gnu::always_inline]] inline bool Tracker::released_plainly(void* block, uint64_t* size) noexcept {
+    ShadowMap::Word* words = shadow.find(reinterpret_cast<uintptr_t>(block));
+    if (words == nullptr) [[unlikely]]
+        return false;
+    const uint64_t pair = ShadowMap::load_pair(words);
+    SiteId site;
+    if (!ShadowMap::is_plain(pair, &site)) [[unlikely]]
+        return false;
+    ShadowMap::erase_plain(words);
+    *size = pair >> ShadowMap::kSizeShift;
+    discount<Access::exclusive, kAlone>(site, 1, *size);
     return true;
 }
 
@@ -248,14 +283,14 @@ inline Taken Tracker::take_quickly(void* block) noexcept {
         return {};
     }
     const uint64_t pair = ShadowMap::load_pair(words);
-    if (!ShadowMap::is_plain(pair)) [[unlikely]]
+    SiteId site;
+    if (!ShadowMap::is_plain(pair, &site)) [[unlikely]]
         return take<kAccess>(block);
     Taken taken;
     taken.words[0] = static_cast<uint32_t>(pair);
     taken.words[1] = static_cast<uint32_t>(pair >> 32);
     ShadowMap::erase_plain(words);
-    discount<kAccess>(static_cast<SiteId>(pair & ShadowMap::kNumberMask), 1,
-                      pair >> ShadowMap::kSizeShift & ShadowMap::kLargestShort);
+    discount<kAccess>(site, 1, pair >> ShadowMap::kSizeShift);
     return taken;
 }
 
@@ -267,11 +302,12 @@ template <Access kAccess, bool kAlone>
         return UINT64_MAX;
     }
     const uint64_t pair = ShadowMap::load_pair(words);
-    if (!ShadowMap::is_plain(pair)) [[unlikely]]
+    SiteId site;
+    if (!ShadowMap::is_plain(pair, &site)) [[unlikely]]
         return released_specially<kAccess>(block);
     ShadowMap::erase_plain(words);
-    const uint64_t size = pair >> ShadowMap::kSizeShift & ShadowMap::kLargestShort;
-    discount<kAccess, kAlone>(static_cast<SiteId>(pair & ShadowMap::kNumberMask), 1, size);
+    const uint64_t size = pair >> ShadowMap::kSizeShift;
+    discount<kAccess, kAlone>(site, 1, size);
     return size;
 }
 

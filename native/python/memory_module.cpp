@@ -314,7 +314,7 @@ PyObject* histories(PyObject*, PyObject*) {
         int64_t* row = rows.row(filled++);
         row[0] = site.site;
         row[1] = site.windows;
-        row[2] = int64_t{site.window_ticks} * kTickMs;
+        row[2] = static_cast<int64_t>(site.window_ms());
         for (uint32_t i = 0; i < site.windows; ++i) {
             row[3 + 2 * i] = static_cast<int64_t>(site.counts[i]);
             row[4 + 2 * i] = static_cast<int64_t>(site.bytes[i]);
