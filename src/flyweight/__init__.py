@@ -1,4 +1,4 @@
-"""Semantic code search from a process that weighs almost nothing.
+"""Semantic code search from a process that weighs almost nothing, and the memory profiler that proves it.
 
 The names below are loaded when first used, so that importing the package costs nothing by itself.
 """
@@ -14,10 +14,12 @@ __all__ = [
     "SearchFilters",
     "SearchHit",
     "SemanticSearchEngine",
+    "memory",
 ]
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from flyweight import memory
     from flyweight._search import SearchHit
     from flyweight.config import SearchConfig, SearchFilters
     from flyweight.engine import SemanticSearchEngine
@@ -36,6 +38,10 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> object:
+    if name == "memory":
+        import flyweight.memory
+
+        return flyweight.memory
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module 'flyweight' has no attribute {name!r}")

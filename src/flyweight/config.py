@@ -29,6 +29,7 @@ class SearchConfig:
     min_score: results that score lower are left out; scores lie between 0 and about 1.
     max_embedding_dim: most dimensions a vector may have: 256, 128 or 64. Fewer make a smaller index and a faster scan.
     memory_budget: private bytes all builder processes may use together.
+    track_memory: record every allocation of the process while the engine is open (flyweight.memory).
     """
 
     __slots__ = (
@@ -40,6 +41,7 @@ class SearchConfig:
         "max_results",
         "memory_budget",
         "min_score",
+        "track_memory",
     )
 
     def __init__(
@@ -52,6 +54,7 @@ class SearchConfig:
         min_score: float = 0.0,
         max_embedding_dim: int = 256,
         memory_budget: int = DEFAULT_MEMORY_BUDGET,
+        track_memory: bool = False,
     ) -> None:
         path = index_path if isinstance(index_path, str) else getattr(index_path, "__fspath__", lambda: None)()
         if not isinstance(path, str) or not path or "\0" in path:
@@ -68,6 +71,9 @@ class SearchConfig:
                 f"max_embedding_dim must be one of {', '.join(map(str, MODEL_DIMENSIONS))}, not {max_embedding_dim}"
             )
         self.memory_budget = _integer("memory_budget", memory_budget, MIN_MEMORY_BUDGET, 1 << 50)
+        if not isinstance(track_memory, bool):
+            raise ConfigError(f"track_memory must be True or False, not {track_memory!r}")
+        self.track_memory = track_memory
 
     def __repr__(self) -> str:
         return "SearchConfig(" + ", ".join(f"{name}={getattr(self, name)!r}" for name in self.__slots__) + ")"

@@ -14,6 +14,7 @@ from flyweight.errors import (
     IndexMismatchError,
     IndexMissingError,
     PathError,
+    TrackingError,
 )
 from flyweight.index.manifest import Manifest, manifest_path, read_manifest
 
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 
     from flyweight._search import SearchHit
     from flyweight.index.stats import IndexProgress, IndexStats
+    from flyweight.memory.leaks import Leak
+    from flyweight.memory.report import Report
+    from flyweight.memory.sites import Site
+    from flyweight.memory.steady import Verdict
 
 _NO_FILTERS = SearchFilters()
 
@@ -37,6 +42,10 @@ def _absolute(path: str | os.PathLike[str]) -> str:
 
 # A reader may have read a manifest whose segments a writer has just replaced; the next one is there at once.
 _LOAD_ATTEMPTS = 5
+_STEADY_LIMIT_BYTES = 3 * 1024 * 1024
+
+# Open engines that share the recording the first of them began; the last to close stops it.
+_recording_engines: set[int] = set()
 
 
 class SemanticSearchEngine:
@@ -62,6 +71,8 @@ class SemanticSearchEngine:
         self._searcher: Searcher | None = None
         self._searchers: dict[str, Searcher] = {}
         self._closed = False
+        if self.config.track_memory:
+            self._start_recording()
 
     def index(
         self,
@@ -117,6 +128,12 @@ class SemanticSearchEngine:
         self._searchers.clear()
         self._manifest = None
         self._closed = True
+        if id(self) in _recording_engines:
+            _recording_engines.discard(id(self))
+            if not _recording_engines:
+                from flyweight.memory.session import stop
+
+                stop()
 
     def cache_stats(self) -> dict[str, int]:
         """Counters of the query cache: hits, misses, evictions, expired, entries, capacity, pool_bytes."""
@@ -124,6 +141,44 @@ class SemanticSearchEngine:
 
     def clear_cache(self) -> None:
         self._open_searcher().clear_cache()
+
+    def get_memory_report(self) -> Report:
+        """The account of what this process has allocated since recording began; print it, or read its fields.
+
+        This method and the four after it raise TrackingError when nothing has been recorded.
+        """
+        from flyweight.memory.report import report
+
+        self._check_recorded()
+        return report()
+
+    def detect_memory_leaks(self, min_age_s: float = 60.0, min_size: int = 1024) -> list[Leak]:
+        """The sites that hold blocks older than `min_age_s` seconds, and ever more of them: flyweight.memory.leaks."""
+        from flyweight.memory.leaks import leaks
+
+        self._check_recorded()
+        return leaks(min_age_s, min_size)
+
+    def get_hot_paths(self, top_n: int = 10) -> list[Site]:
+        """The `top_n` sites that have allocated the most bytes: flyweight.memory.hot_paths."""
+        from flyweight.memory.sites import hot_paths
+
+        self._check_recorded()
+        return hot_paths(top_n)
+
+    def print_memory_dashboard(self, top_n: int = 10) -> None:
+        """Prints totals, the sites that matter most, phases and leaks."""
+        from flyweight.memory.dashboard import dashboard
+
+        self._check_recorded()
+        print(dashboard(top_n))
+
+    def is_steady_state(self, limit_bytes: int = _STEADY_LIMIT_BYTES, window_s: float = 60.0) -> Verdict:
+        """Whether use stays under `limit_bytes` without a trend over the last `window_s` seconds, and why."""
+        from flyweight.memory.steady import is_steady_state
+
+        self._check_recorded()
+        return is_steady_state(limit_bytes, window_s)
 
     @property
     def manifest(self) -> Manifest:
@@ -153,6 +208,25 @@ class SemanticSearchEngine:
         return searcher.search(
             query, count, min_score, chosen.languages, chosen.paths, chosen.exclude, None, config.cache_size > 0
         )
+
+    def _start_recording(self) -> None:
+        from flyweight.memory.session import is_active, start
+
+        if not is_active():
+            _recording_engines.clear()  # somebody else has stopped what they began
+            start()
+        elif not _recording_engines:
+            return  # it is somebody else's to stop
+        _recording_engines.add(id(self))
+
+    def _check_recorded(self) -> None:
+        from flyweight.memory.session import status
+
+        if status()["session"] == 0:
+            raise TrackingError(
+                "no memory has been recorded: make the engine from SearchConfig(track_memory=True), or call "
+                "flyweight.memory.start()"
+            )
 
     def _check_open(self) -> None:
         if self._closed:

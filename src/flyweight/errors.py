@@ -44,3 +44,7 @@ class IndexWriteError(FlyweightError):
 
 class BuildError(FlyweightError):
     """The builder stopped before it was done; what it had committed is usable."""
+
+
+class TrackingError(FlyweightError):
+    """Memory cannot be recorded here, is being recorded already, or is not being recorded at all."""

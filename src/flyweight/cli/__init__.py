@@ -11,7 +11,7 @@ import click
 from flyweight import __version__
 from flyweight.errors import FlyweightError, IndexCorruptError
 
-_VERBS = ("index", "search", "status", "doctor")
+_VERBS = ("index", "search", "status", "doctor", "run")
 
 FAILURE = 2  # as for a wrong option: nothing was done
 DEFECT = 70  # EX_SOFTWARE of sysexits.h
@@ -110,4 +110,5 @@ def _verbs() -> None:
     \b
       flyweight index                             index the directory you are in
       flyweight search where are retries handled  ask it something
+      flyweight run program.py                    say what a program does with memory
     """

@@ -1,0 +1,130 @@
+"""Sites: the places in the code that allocate, and which of them matter most."""
+
+from __future__ import annotations
+
+from flyweight import _memory
+from flyweight.errors import ConfigError
+from flyweight.memory.packed import ranked, record
+from flyweight.memory.session import check_recorded
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+# What hot_paths may order by, and the column that holds it.
+ORDERS = {"bytes": "total_bytes", "count": "total_count", "live": "live_bytes", "peak": "peak_bytes"}
+
+_WIDTH = len(_memory.SITE_COLUMNS)
+_COLUMN = {name: column for column, name in enumerate(_memory.SITE_COLUMNS)}
+
+
+class Site:
+    """A place in the code that allocates, with what it has allocated since recording began.
+
+    file, line, function: of the Python code that asked. For threads without Python the file is a library, the line 0.
+    domain: python, native or mapped.
+    live_count, live_bytes: blocks that exist now; peak_bytes: the most there were at one time.
+    total_count, total_bytes, largest_bytes: of all allocations; first_seen_s: seconds from start to the first one.
+    rate: allocations per second since recording began.
+
+    In sampled mode live and total figures are estimates.
+    """
+
+    __slots__ = (
+        "domain",
+        "file",
+        "first_seen_s",
+        "function",
+        "largest_bytes",
+        "line",
+        "live_bytes",
+        "live_count",
+        "number",
+        "peak_bytes",
+        "rate",
+        "total_bytes",
+        "total_count",
+    )
+
+    def __init__(self, row: Sequence[int], elapsed_s: float) -> None:
+        (
+            self.number,
+            file,
+            function,
+            self.line,
+            domain,
+            self.live_count,
+            self.live_bytes,
+            self.peak_bytes,
+            self.total_count,
+            self.total_bytes,
+            self.largest_bytes,
+            first_seen_ms,
+        ) = row
+        self.file = _memory.string(file)
+        self.function = _memory.string(function)
+        self.domain = _memory.DOMAINS[domain]
+        self.first_seen_s = first_seen_ms / 1000
+        self.rate = self.total_count / elapsed_s if elapsed_s > 0 else 0.0
+
+    @property
+    def average_bytes(self) -> float:
+        return self.total_bytes / self.total_count if self.total_count else 0.0
+
+    def to_dict(self) -> dict[str, object]:
+        """All figures by name, fit for JSON."""
+        names = [name for name in self.__slots__ if name != "number"]
+        return {name: getattr(self, name) for name in sorted([*names, "average_bytes"])}
+
+    def __repr__(self) -> str:
+        return (
+            f"Site({self.file}:{self.line} {self.function}, {self.domain}: {self.live_count} live blocks of "
+            f"{self.live_bytes} bytes, {self.total_count} of {self.total_bytes} in all)"
+        )
+
+
+def hot_paths(top_n: int = 10, by: str = "bytes") -> list[Site]:
+    """The `top_n` sites that matter most, first the one that matters most.
+
+    by: "bytes" and "count" order by all that was allocated, "live" by the bytes that exist now, "peak" by the most
+    bytes that existed at one time.
+
+    Raises TrackingError when nothing was recorded, ConfigError.
+    """
+    if by not in ORDERS:
+        raise ConfigError(f"hot paths are ordered by {', '.join(ORDERS)}, not by {by!r}")
+    if not isinstance(top_n, int) or isinstance(top_n, bool) or top_n < 1:
+        raise ConfigError(f"top_n must be a number from 1 on, not {top_n!r}")
+    check_recorded()
+    elapsed_s = record(_memory.status(), _memory.STATUS_COLUMNS)["elapsed_ms"] / 1000
+    found = ranked(_memory.sites(), _WIDTH, _COLUMN[ORDERS[by]], top_n)
+    return [Site(row, elapsed_s) for row in found]
+
+
+def sites_text(sites: Sequence[Site], live_first: bool = False) -> str:
+    """A table of sites for people: what they allocated in all and hold now, or the other way round."""
+    from flyweight.memory.units import place_text, rate_text, size_text, table_text
+
+    held_heads, made_heads = ("live", "blocks", "peak"), ("allocated", "count", "average", "per s")
+    lines = []
+    for site in sites:
+        held = (size_text(site.live_bytes), f"{site.live_count:,}", size_text(site.peak_bytes))
+        made = (
+            size_text(site.total_bytes),
+            f"{site.total_count:,}",
+            size_text(site.average_bytes),
+            rate_text(site.rate),
+        )
+        where = where_text(place_text(site.file), site.line, site.function)
+        lines.append((*(held + made if live_first else made + held), site.domain, where))
+    heads = held_heads + made_heads if live_first else made_heads + held_heads
+    return table_text((*heads, "domain", "where"), lines, left=(7, 8))
+
+
+def where_text(file: str, line: int, function: str) -> str:
+    """
+    >>> where_text("shop/cart.py", 12, "Cart.add"), where_text("libz.so.1", 0, "")
+    ('shop/cart.py:12 Cart.add', 'libz.so.1')
+    """
+    place = f"{file}:{line}" if line > 0 else file
+    return f"{place} {function}" if function else place
