@@ -46,7 +46,9 @@ struct Hooks {
 
     [[gnu::always_inline]] static bool record(void* block, size_t size, void* caller) noexcept {
         if constexpr (kHasGil) return record_attached<Domain::python, kAlone>(block, size);
-        return record_allocation<Domain::python>(block, size, caller);
+        const bool within_limit = record_allocation<Domain::python>(block, size, caller);
+        this_thread.raw_block = block;
+        return within_limit;
     }
     [[gnu::always_inline]] static bool exclusive() noexcept {
         if constexpr (kHasGil) return release_is_exclusive_with_gil();

@@ -20,6 +20,7 @@ struct ThreadState {
     uint32_t nested;       // > 0: below one of our hooks, whose block this is
     uint32_t probed;       // hooks passed while this thread probed
     void* reallocating;    // the block that a realloc below one of our hooks was given; kNothing for null
+    void* raw_block;       // the last block that the raw domain's hook recorded on this thread
     Phase* phase;          // the innermost open phase of this thread and context
     void* phase_context;   // the context `phase` was found for
     uint32_t phase_version;

@@ -148,11 +148,25 @@ void Tracker::lose(ShadowMap::Word* words) noexcept {
     }
 }
 
+void Tracker::uncount(ShadowMap::Word* words) noexcept {
+    // With no arena to be had, the small-object allocator asks the raw domain for small blocks as well, and that hook
+    // came first. The block is the other hook's: as if it had not been recorded before.
+    const Record record = ShadowMap::read(words);
+    const SiteId number = site_of(record.number);
+    if (record.number & kTraced) forget_traced(record, nullptr);
+    ShadowMap::erase(words);
+    Site& site = sites[number];
+    discount<Access::shared>(number, 1, record.size);
+    site.others_freed_count.subtract(1);
+    site.others_allocated_count.subtract(1);
+    site.others_allocated_bytes.subtract(record.size);
+}
+
 template <Access kAccess>
 bool Tracker::allocated_specially(Domain domain, void* block, uint64_t size, SiteId site) noexcept {
     ShadowMap::Word* words = shadow.find_or_reserve(reinterpret_cast<uintptr_t>(block));
     if (words == nullptr) return true;
-    if (ShadowMap::holds(words)) lose(words);
+    if (ShadowMap::holds(words)) block == this_thread.raw_block ? uncount(words) : lose(words);
     if (!count<kAccess>(domain, site, 1, size, size)) return false;
     // The countdown has been advanced by the caller.
     const uint32_t number = this_thread.until_sample < 0 ? trace(block, size, site, domain) : site;

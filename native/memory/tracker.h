@@ -164,6 +164,7 @@ class Tracker {
                                     : samples[number & ~kTraced].site;
     }
     void lose(ShadowMap::Word* words) noexcept;
+    void uncount(ShadowMap::Word* words) noexcept;
     void forget_traced(const Record& record, Sample* copy) noexcept;
     void mark_sampled_page(uintptr_t address, int change) noexcept;
 
