@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import statistics
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -31,6 +32,8 @@ _QUESTIONS = 200
 # Callgrind takes some fifty times as long as the processor.
 _COUNTED_SHARE = 1 / 40
 _LITTLE_OBJECTS = 1000
+# Seven workloads of this, the counts (two minutes) and pyperformance (four) stay below twelve minutes together.
+_WORKLOAD_BUDGET_S = 45.0
 _MICRO = tuple(workloads.MICRO)
 _ALL = (*_MICRO, workloads.NATIVE, workloads.OWN_JOB)
 _HOW = "processor time with the profiler over plain Python in the same round, median of rounds, each in a fresh process"
@@ -99,6 +102,10 @@ def compare(settings: Settings) -> Report:
             workload: {who: _rounded(measured.ratio(who)) for who in measured.seconds}
             for workload, measured in times.items()
         },
+        "start_cpu_seconds": {
+            workload: {who: _rounded(statistics.median(taken)) for who, taken in measured.start_seconds.items()}
+            for workload, measured in times.items()
+        },
         "evidence": {workload: measured.evidence for workload, measured in times.items()},
         "failed": {workload: measured.failed for workload, measured in times.items() if measured.failed},
         "instructions": counts,
@@ -147,12 +154,13 @@ def _measure_times(bench: Bench) -> dict[str, Times]:
     times = {}
     for workload in _ALL:
         rounds = max(1, workloads.ROUNDS[workload] // (3 if quick else 1))
-        bench.settings.say(f"timing {workload}")
+        bench.settings.say(f"timing {workload} ({_ALL.index(workload) + 1} of {len(_ALL)})")
         times[workload] = interleaved(
             (PLAIN, *bench.peers, *OURS),
             3 if quick else 9,
             1 if quick else 2,
             bench.request("timed", PLAIN, workload, rounds),
+            _WORKLOAD_BUDGET_S,
         )
     return times
 
@@ -214,8 +222,8 @@ def _macro_figures(bench: Bench, report: Report) -> list[Figure]:
         reason = "pyperformance is not installed: run 'make bench-peers'"
         return [Figure(name, None, "×", how, _MACRO_TARGET, skipped=reason)]
     quick = bench.settings.quick
-    bench.settings.say("timing pyperformance's benchmarks")
-    result = macro.measure(folder, bench.site_packages, 1 if quick else 3, 0.05 if quick else 0.2)
+    say = bench.settings.say
+    result = macro.measure(folder, bench.site_packages, 1 if quick else 3, 0.1, 3 if quick else 1, say)
     rows = [
         (one, *(_text(measured.ratio(who)) for who in (EXACT, EXACT_NATIVE)))
         for one, measured in sorted(result.taken.items(), key=lambda item: -(item[1].ratio(EXACT_NATIVE) or 0))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -52,13 +53,23 @@ def data_files(site_packages: list[str]) -> Path | None:
     return None
 
 
-def measure(folder: Path, site_packages: str, rounds: int, least_s: float) -> MacroSet:
-    """Every benchmark below ``folder`` for at least ``least_s`` seconds of plain time, ``rounds`` times."""
+def measure(
+    folder: Path,
+    site_packages: str,
+    rounds: int,
+    least_s: float,
+    every: int = 1,
+    say: Callable[[str], None] = lambda text: None,
+) -> MacroSet:
+    """Benchmarks below ``folder`` (one in ``every``) for at least ``least_s`` seconds of plain time, ``rounds`` times."""
     result = MacroSet(left_out=dict(LEFT_OUT))
-    for benchmark in sorted(folder.glob("bm_*")):
+    found = [one for one in sorted(folder.glob("bm_*")) if one.name.removeprefix("bm_") not in LEFT_OUT]
+    for number, benchmark in enumerate(found):
         name = benchmark.name.removeprefix("bm_")
-        if name in LEFT_OUT:
+        if number % every:
+            result.left_out[name] = f"one benchmark in {every} is taken with --quick"
             continue
+        say(f"pyperformance {number + 1}/{len(found)}: {name}")
         request: dict[str, Any] = {
             "kind": "macro",
             "script": str(benchmark / "run_benchmark.py"),

@@ -10,6 +10,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,6 +49,7 @@ class Times:
     """Processor seconds of one workload, by profiler and round; what failed, with its reason."""
 
     seconds: dict[str, list[float]] = field(default_factory=dict)
+    start_seconds: dict[str, list[float]] = field(default_factory=dict)  # what starting took, which is in no ratio
     evidence: dict[str, dict[str, int]] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
 
@@ -60,10 +62,18 @@ class Times:
         return statistics.median(a / b for a, b in zip(measured, self.seconds[PLAIN], strict=False))
 
 
-def interleaved(profilers: Sequence[str], rounds: int, slow_rounds: int, request: dict[str, Any]) -> Times:
-    """Each profiler once a round, plain Python among them; the order turns by one from round to round."""
+def interleaved(
+    profilers: Sequence[str], rounds: int, slow_rounds: int, request: dict[str, Any], budget_s: float = float("inf")
+) -> Times:
+    """Each profiler once a round, plain Python among them; the order turns by one from round to round.
+
+    No round begins when ``budget_s`` seconds have passed and three rounds are done.
+    """
     times = Times()
+    begun = time.monotonic()
     for number in range(rounds):
+        if number >= 3 and time.monotonic() - begun > budget_s:
+            break
         taken = [name for name in profilers if name not in times.failed and (number < slow_rounds or name not in SLOW)]
         turn = number % len(taken)
         for name in taken[turn:] + taken[:turn]:
@@ -76,6 +86,7 @@ def interleaved(profilers: Sequence[str], rounds: int, slow_rounds: int, request
                 times.seconds.pop(name, None)
                 continue
             times.seconds.setdefault(name, []).append(answer["cpu_s"])
+            times.start_seconds.setdefault(name, []).append(answer.get("start_cpu_s", 0.0))
             times.evidence[name] = answer["evidence"]
     return times
 
@@ -85,12 +96,17 @@ def has_valgrind() -> bool:
 
 
 def instructions(request: dict[str, Any]) -> int:
-    """Instructions of the job, counted by callgrind, which leaves the process its own malloc (and so our hooks)."""
+    """Instructions of the job on its thread, counted by callgrind, which leaves the process its own malloc and our hooks.
+
+    The profiler's own thread works by the wall clock, which callgrind stretches fifty-fold: its share would be fifty
+    times too large.
+    """
     with tempfile.TemporaryDirectory(prefix="callgrind-") as folder:
         written = Path(folder, "counts")
-        prefix = ["valgrind", "--tool=callgrind", "--instr-atstart=no", f"--callgrind-out-file={written}", "--quiet"]
-        run_child(request | {"kind": "counted"}, prefix)
-        found = _TOTALS.findall(written.read_text())
+        prefix = ["valgrind", "--tool=callgrind", "--instr-atstart=no", "--separate-threads=yes", "--quiet"]
+        run_child(request | {"kind": "counted"}, [*prefix, f"--callgrind-out-file={written}"])
+        first = written.with_name("counts-01")
+        found = _TOTALS.findall(first.read_text() if first.exists() else "")
     if not found or int(found[-1]) == 0:
         raise ChildFailed("callgrind counted nothing")
     return int(found[-1])

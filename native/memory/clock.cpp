@@ -26,16 +26,15 @@ void* run(void*) {
     ProfilerScope scope;
     pthread_setname_np(pthread_self(), "flyweight-tick");
     timespec next;
-    clock_gettime(CLOCK_REALTIME, &next);
     pthread_mutex_lock(&mutex);
     while (!stopping) {
         pthread_mutex_unlock(&mutex);
         periodic_work();
-        clock_gettime(CLOCK_REALTIME, &next);
+        clock_gettime(CLOCK_MONOTONIC, &next);
         next.tv_nsec += long{kTickMs} * 1000000;
         if (next.tv_nsec >= 1000000000) ++next.tv_sec, next.tv_nsec -= 1000000000;
         pthread_mutex_lock(&mutex);
-        if (!stopping) pthread_cond_timedwait(&wake, &mutex, &next);
+        if (!stopping) pthread_cond_clockwait(&wake, &mutex, CLOCK_MONOTONIC, &next);
     }
     pthread_mutex_unlock(&mutex);
     return nullptr;

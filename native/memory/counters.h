@@ -71,6 +71,10 @@ constexpr bool above(uint64_t value, uint64_t mark) noexcept {
     return static_cast<int64_t>(value) > static_cast<int64_t>(mark);
 }
 
+constexpr uint64_t lower(uint64_t a, uint64_t b) noexcept {
+    return a < b ? a : b;
+}
+
 // Bytes in use and the most there ever were.
 //
 // The exclusive writer compares what it holds with `mark`, the peak less what the others hold: one comparison, and no
@@ -82,6 +86,7 @@ struct Level {
     ExclusiveCounter own_peak;     // the highest the exclusive writer saw, of both together
     SharedCounter others;
     SharedCounter others_peak;     // the highest the others saw
+    uint64_t cap = INT64_MAX;      // a limit at which the exclusive writer wants to stop, however high the peak
 
     uint64_t current() const noexcept { return own.get() + others.get(); }
     // The highest that any writer saw. Two that raced may each have missed the other's last step: what is there now
@@ -96,7 +101,7 @@ struct Level {
         // The mark may be an old, lower one that a writer put back just now: a peak never falls.
         const uint64_t now = held + others.get();
         if (above(now, own_peak.get())) own_peak.set(now);
-        mark.set(own_peak.get() - others.get());
+        mark.set(lower(own_peak.get(), cap) - others.get());
     }
     void add_shared(uint64_t bytes) noexcept {
         const uint64_t now = others.add(bytes) + own.get();
@@ -111,7 +116,7 @@ struct Level {
         uint64_t held;
         do {
             held = others.get();
-            mark.set(peak() - held);
+            mark.set(lower(peak(), cap) - held);
         } while (others.get() != held);
     }
     void reset() noexcept {

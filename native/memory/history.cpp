@@ -10,8 +10,6 @@ namespace {
 constexpr uint32_t kGrowthsWorthWatching = 3;
 constexpr uint64_t kSmallestGrowth = 256;  // bytes, when no block was added
 
-uint64_t lower(uint64_t a, uint64_t b) noexcept { return a < b ? a : b; }
-
 }  // namespace
 
 constinit History history;

@@ -180,7 +180,7 @@ bool attach_note(PyCodeObject* code, Py_ssize_t index, uint32_t number) noexcept
 }
 
 // Our note about a code object, made if it has none; 0 when it cannot carry one, and its places are not remembered.
-uint32_t note_of(PyThreadState* thread, PyCodeObject* code) noexcept {
+uint32_t note_of(PyThreadState* thread, PyCodeObject* code, Notes notes) noexcept {
     const Py_ssize_t index = extra_index(thread);
     if (index < 0) return 0;
     // Somebody else's note may be on its way into this very code object: the realloc we are called from would move the
@@ -191,6 +191,7 @@ uint32_t note_of(PyThreadState* thread, PyCodeObject* code) noexcept {
     if (PyUnstable_Code_GetExtra(reinterpret_cast<PyObject*>(code), index, &note) == 0 && note != nullptr) {
         return static_cast<uint32_t>(reinterpret_cast<uintptr_t>(note));
     }
+    if (notes != Notes::write) return 0;
     uint32_t number = free_code;
     if (number != 0) {
         free_code = codes[number].next_free;
@@ -215,7 +216,7 @@ SiteId add_site(uint32_t file, uint32_t function, int line, Domain domain) noexc
     return site;
 }
 
-SiteId resolve_in_frame(PyThreadState* thread, bool may_note, const Frame* frame, PyCodeObject* code, Domain domain,
+SiteId resolve_in_frame(PyThreadState* thread, Notes notes, const Frame* frame, PyCodeObject* code, Domain domain,
                         PlaceKey key) noexcept {
     if (const uint32_t known = find_place(key); known != 0) {
         tracker.cache.put(key, places[known].site);
@@ -223,12 +224,13 @@ SiteId resolve_in_frame(PyThreadState* thread, bool may_note, const Frame* frame
     }
     const uintptr_t address = instruction(frame);
     uint32_t note = 0;
-    if (may_note) {
-        note = note_of(thread, code);
+    if (notes != Notes::none) {
+        note = note_of(thread, code, notes);
     } else if (const uint32_t sibling = find_place(place_key(address, Domain::python)); sibling != 0) {
         note = places[sibling].code;
     }
-    const int line = PyCode_Addr2Line(code, instruction_offset(code, address));
+    int line = PyCode_Addr2Line(code, instruction_offset(code, address));
+    if (line <= 0) line = code->co_firstlineno;  // what the compiler put in has no line of its own
     const SiteId site = note != 0 ? add_site(codes[note].file, codes[note].function, line, domain)
                                   : add_site(intern_text(code->co_filename), intern_text(code->co_qualname), line, domain);
     if (site != kNoSite && note != 0) remember_place(key, site, note);
@@ -236,12 +238,12 @@ SiteId resolve_in_frame(PyThreadState* thread, bool may_note, const Frame* frame
 }
 
 // The site of one frame of the calling thread; kNoSite for frames without code.
-SiteId resolve_place(PyThreadState* thread, bool may_note, const Frame* frame, Domain domain) noexcept {
+SiteId resolve_place(PyThreadState* thread, Notes notes, const Frame* frame, Domain domain) noexcept {
     PyCodeObject* const code = code_of(frame);
     if (code == nullptr) return kNoSite;
     const PlaceKey key = place_key(instruction(frame), domain);
     if (const SiteId site = tracker.cache.find(key); site != kNoSite) return site;
-    return resolve_in_frame(thread, may_note, frame, code, domain, key);
+    return resolve_in_frame(thread, notes, frame, code, domain, key);
 }
 
 struct NativeWalk {
@@ -284,7 +286,7 @@ size_t places_own_bytes() noexcept {
     return codes.used_bytes() + places.used_bytes() + (places.size() > 1 ? kBuckets * sizeof(uint32_t) : 0);
 }
 
-SiteId resolve_frame(PyThreadState* thread, bool may_note, Domain domain, PlaceKey key) noexcept {
+SiteId resolve_frame(PyThreadState* thread, Notes notes, Domain domain, PlaceKey key) noexcept {
     if (in_profiler()) return kNoSite;
     ProfilerScope scope;
     SlowLock lock;
@@ -294,9 +296,12 @@ SiteId resolve_frame(PyThreadState* thread, bool may_note, Domain domain, PlaceK
         if (code == nullptr) continue;
         // Only the running frame's own instruction identifies the place; behind a frame of C code it depends on more.
         const PlaceKey frame_key = frame == current ? key : place_key(instruction(frame), domain);
-        return resolve_in_frame(thread, may_note, frame, code, domain, frame_key);
+        return resolve_in_frame(thread, notes, frame, code, domain, frame_key);
     }
-    return add_site(tracker.strings.intern("<interpreter>"), tracker.strings.intern("<no Python frame>"), 0, domain);
+    const SiteId site =
+        add_site(tracker.strings.intern("<interpreter>"), tracker.strings.intern("<no Python frame>"), 0, domain);
+    if (current == nullptr && site != kNoSite) tracker.cache.put(key, site);
+    return site;
 }
 
 SiteId resolve_caller(void* caller, Domain domain, PlaceKey key) noexcept {
@@ -322,12 +327,12 @@ StackId capture_stack(uint32_t* native_stack) noexcept {
         _Unwind_Backtrace(step, &walk);
         *native_stack = tracker.stacks.intern_native(walk.addresses, walk.count);
     }
-    return capture_python_stack(false);
+    return capture_python_stack(own_thread().attached ? Notes::read : Notes::none);
 }
 
-StackId capture_python_stack(bool may_note) noexcept {
+StackId capture_python_stack(Notes notes) noexcept {
     const OwnThread own = own_thread();
-    if (own.state == nullptr) return 0;
+    if (own.state == nullptr || (!own.attached && !DetachedReaders::enter())) return 0;
     struct Step {
         SiteId place;
         bool entry;
@@ -336,9 +341,10 @@ StackId capture_python_stack(bool may_note) noexcept {
     size_t depth = 0;
     for (const Frame* frame = current_frame(own.state); frame != nullptr && depth < StackTable::kDeepest;
          frame = frame->previous) {
-        const SiteId place = resolve_place(own.state, may_note, frame, Domain::python);
+        const SiteId place = resolve_place(own.state, notes, frame, Domain::python);
         if (place != kNoSite) steps[depth++] = {place, entered_from_c(frame)};
     }
+    if (!own.attached) DetachedReaders::leave();
     StackId stack = 0;
     while (depth-- > 0) stack = tracker.stacks.push(stack, steps[depth].place, steps[depth].entry);
     return stack;

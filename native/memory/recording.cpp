@@ -12,14 +12,14 @@ namespace {
 
 // Every block's stack: the record names the row of its stack, which counts exactly.
 template <Access kAccess>
-bool record_with_stack(void* block, size_t size, Domain domain, SiteId site, bool may_note) noexcept {
+bool record_with_stack(void* block, size_t size, Domain domain, SiteId site, Notes notes) noexcept {
     if (site == kNoSite || in_profiler()) return true;
     ShadowMap::Word* words = tracker.shadow.find_or_reserve(reinterpret_cast<uintptr_t>(block));
     if (words == nullptr) return true;
     ProfilerScope scope;
     SlowLock lock;
     const uint32_t now = tracker.tick.load(std::memory_order_relaxed);
-    const StackId stack = capture_python_stack(may_note);
+    const StackId stack = capture_python_stack(notes);
     const uint32_t row_number = tracker.samples.find_or_add_row(stack, 0, domain, site, now);
     if (row_number == 0) tracker.attention.fetch_or(kTooMuchMemory, std::memory_order_relaxed);
     if (ShadowMap::holds(words)) tracker.take<Access::shared>(block), tracker.lost_frees.add(1);
@@ -48,15 +48,33 @@ bool allocated_in(Domain domain, void* block, size_t size, SiteId site) noexcept
 }
 
 // What needs doing before the block itself is looked at.
-uint32_t attend(bool may_start_thread) noexcept {
+uint32_t attend(bool may_start_thread, bool exclusive) noexcept {
     uint32_t wants = tracker.attention.load(std::memory_order_acquire);
     if (wants & kStopped) return wants;
     if (wants & kClockLate) look_at_the_clock(may_start_thread);
-    if (wants & kTooMuchMemory) {
+    // Only the exclusive writer may set its own counters anew.
+    if ((wants & kTooMuchMemory) && exclusive) {
         tracker.turn_to_sampling(tracker.sites.full() ? 2 : 1);
         wants = tracker.attention.load(std::memory_order_acquire);
     }
     return wants;
+}
+
+bool sample_allocation(void* block, size_t size, Domain domain, const Where& where) noexcept {
+    this_thread.until_sample -= static_cast<int64_t>(size);
+    if (this_thread.until_sample >= 0 || !tracker.sampler.fire(size)) return true;
+    return tracker.note_sampled(block, size, site_of(where, domain), domain);
+}
+
+bool count_allocation(void* block, size_t size, Domain domain, const Where& where, uint32_t wants) noexcept {
+    const SiteId site = site_of(where, domain);
+    if (site == kNoSite) return true;
+    if (wants & kFullStacks) {
+        return where.exclusive() ? record_with_stack<Access::exclusive>(block, size, domain, site, where.notes)
+                                 : record_with_stack<Access::shared>(block, size, domain, site, where.notes);
+    }
+    return where.exclusive() ? allocated_in<Access::exclusive>(domain, block, size, site)
+                             : allocated_in<Access::shared>(domain, block, size, site);
 }
 
 bool answer_probe() noexcept {
@@ -69,34 +87,25 @@ bool answer_probe() noexcept {
 
 SiteId resolve(Where where, Domain domain) noexcept {
     const PlaceKey key = where.key(domain);
-    return where.thread != nullptr ? resolve_frame(where.thread, where.may_note, domain, key)
+    return where.thread != nullptr ? resolve_frame(where.thread, where.notes, domain, key)
                                    : resolve_caller(where.caller, domain, key);
 }
 
 bool careful_allocation(void* block, size_t size, Domain domain, Where where) noexcept {
     if (answer_probe() || in_profiler()) return true;
-    const uint32_t wants = attend(where.may_note);
+    const uint32_t wants = attend(where.notes == Notes::write, where.exclusive());
     if (wants & kStopped) return true;
-    if ((wants & kPhasesOpen) && surroundings.phase_allocated != nullptr) surroundings.phase_allocated(size);
-    if (wants & kSampledOnly) {
-        this_thread.until_sample -= static_cast<int64_t>(size);
-        if (this_thread.until_sample >= 0) return true;
-        if (!tracker.sampler.fire(size)) return true;
-        return tracker.note_sampled(block, size, site_of(where, domain), domain);
+    const bool within_limit = wants & kSampledOnly ? sample_allocation(block, size, domain, where)
+                                                   : count_allocation(block, size, domain, where, wants);
+    if (within_limit && (wants & kPhasesOpen) && surroundings.phase_allocated != nullptr) {
+        surroundings.phase_allocated(size);
     }
-    const SiteId site = site_of(where, domain);
-    if (site == kNoSite) return true;
-    if (wants & kFullStacks) {
-        return where.exclusive() ? record_with_stack<Access::exclusive>(block, size, domain, site, where.may_note)
-                               : record_with_stack<Access::shared>(block, size, domain, site, where.may_note);
-    }
-    return where.exclusive() ? allocated_in<Access::exclusive>(domain, block, size, site)
-                           : allocated_in<Access::shared>(domain, block, size, site);
+    return within_limit;
 }
 
 Taken careful_take(void* block, bool exclusive) noexcept {
     if (answer_probe()) return {};
-    const uint32_t wants = attend(false);
+    const uint32_t wants = attend(false, exclusive);
     if (wants & kStopped) return {};
     if ((wants & kSampledOnly) && !tracker.may_be_sampled(block)) return {};
     const Taken taken = exclusive ? tracker.take<Access::exclusive>(block) : tracker.take<Access::shared>(block);

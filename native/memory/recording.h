@@ -29,7 +29,7 @@ struct Where {
     PyThreadState* thread;
     void* caller;
     bool attached;
-    bool may_note;  // see resolve_frame
+    Notes notes;  // what may be done with those of code objects
     bool exclusive() const noexcept { return attached && is_exclusive(thread); }
     PlaceKey key(Domain domain) const noexcept {
         return thread != nullptr ? key_of(thread, domain)
@@ -40,9 +40,10 @@ struct Where {
 // The same for hooks that any thread may call. Where it points to may be read while it lives.
 class Here : public Where {
   public:
-    explicit Here(void* native_caller) noexcept : Where{nullptr, native_caller, false, false} {
+    explicit Here(void* native_caller) noexcept : Where{nullptr, native_caller, false, Notes::none} {
         const OwnThread own = own_thread();
         attached = own.attached;
+        if (attached) notes = Notes::read;
         if (own.state == nullptr) return;
         if (!own.attached) {
             reading_ = DetachedReaders::enter();
@@ -80,7 +81,7 @@ template <Domain kDomain, bool kAlone, bool kMaybeLarge = true>
     SiteId site;
     if (tracker.attention.load(std::memory_order_relaxed) != 0 ||
         !tracker.cache.knows_bytecode(key_of(thread, kDomain), &site) || !is_exclusive(thread)) [[unlikely]] {
-        return careful_allocation(block, size, kDomain, {thread, nullptr, thread != nullptr, thread != nullptr});
+        return careful_allocation(block, size, kDomain, {thread, nullptr, thread != nullptr, thread != nullptr ? Notes::write : Notes::none});
     }
     return tracker.allocated<kDomain, Access::exclusive, kAlone, kMaybeLarge>(block, size, site);
 }

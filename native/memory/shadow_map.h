@@ -9,7 +9,7 @@
 //   words 2 and 3, of large blocks only:  [ size : 64 ]
 //
 // A record needs two granules. The hooks ask the allocators below for at least 17 bytes, so every block has them; a
-// block too large for 15 bits has 2,048. A record that is not there has number 0.
+// block too large for 16 bits has 4,096. A record that is not there has number 0.
 //
 // The address space is covered in chunks of 64 MiB; a flat directory leads to a chunk's words, which are reserved when
 // the first block of the chunk is recorded and never given up, since a thread may be between finding and writing.

@@ -173,13 +173,13 @@ void publish_page() noexcept {
 }
 
 void remove_page() noexcept {
+    page_prefix[0] = 0;
     if (page == nullptr) return;
     munmap(page, kPageBytes);
     page = nullptr;
     const int saved = errno;
     unlink(page_path);
     errno = saved;
-    page_prefix[0] = 0;
 }
 
 void forget_page_in_child() noexcept {

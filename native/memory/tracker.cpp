@@ -41,6 +41,7 @@ void Tracker::begin(const Settings& wanted) noexcept {
     }
     for (Level& level : levels) level.reset();
     total.reset();
+    total.cap = limit_bytes;
     untracked_frees.set(0), lost_frees.set(0), limit_hits.set(0);
     limit_site.store(-1, std::memory_order_relaxed);
     degraded_tick.store(UINT32_MAX, std::memory_order_relaxed);

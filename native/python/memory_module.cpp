@@ -13,6 +13,7 @@
 
 #include "memory/clock.h"
 #include "memory/history.h"
+#include "memory/import_passes.h"
 #include "memory/library_map.h"
 #include "memory/mapping_table.h"
 #include "memory/native_hooks.h"
@@ -440,7 +441,8 @@ constexpr const char* kOwnColumns[] = {"shadow_bytes",  "site_bytes",  "stack_by
                                        "history_bytes", "other_bytes", "padding_bytes"};
 
 PyObject* own_memory(PyObject*, PyObject*) {
-    SlowLock lock;
+    const uint64_t tables = library_map_bytes() + mapping_table_bytes() + import_passes_bytes();
+    SlowLock lock;  // after the mapping table's own, as fork takes them
     int64_t tiny = 0;
     tracker.shadow.scan([&](uintptr_t, const Record& record) { tiny += record.size <= kGranule; });
     const int64_t row[] = {static_cast<int64_t>(tracker.shadow.own_bytes()),
@@ -448,8 +450,7 @@ PyObject* own_memory(PyObject*, PyObject*) {
                            static_cast<int64_t>(tracker.stacks.own_bytes()),
                            static_cast<int64_t>(tracker.samples.own_bytes()),
                            static_cast<int64_t>(history.own_bytes()),
-                           static_cast<int64_t>(tracker.strings.own_bytes() + tracker.cache.own_bytes() +
-                                                library_map_bytes() + mapping_table_bytes()),
+                           static_cast<int64_t>(tracker.strings.own_bytes() + tracker.cache.own_bytes() + tables),
                            tiny * static_cast<int64_t>(kGranule)};
     static_assert(std::size(row) == std::size(kOwnColumns));
     return one_row(row);
@@ -509,6 +510,8 @@ PyObject* set_limit(PyObject*, PyObject* argument) {
     if (PyErr_Occurred()) return nullptr;
     tracker.settings.limit_bytes = bytes;
     tracker.limit_bytes = bytes != 0 ? bytes : Tracker::kNoLimit;
+    tracker.total.cap = tracker.limit_bytes;
+    tracker.total.refresh_mark();
     Py_RETURN_NONE;
 }
 

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from flyweight.errors import ConfigError, TrackingError
 from flyweight.memory.growth import Evidence, History, judge
@@ -333,6 +335,45 @@ def test_slopes_and_confidence_are_those_of_the_troughs() -> None:
     assert evidence.growth_bytes_per_s == pytest.approx(150.0)
     assert evidence.confidence > 0.9999
     assert "70 blocks" in evidence.reason
+
+
+levels = st.lists(st.integers(0, 10**6), min_size=6, max_size=16)
+
+
+def history_of(counts: list[int], window_s: float = 4.0) -> History:
+    """Blocks of 100 bytes that came when the troughs rose and stayed."""
+    elapsed_s = (len(counts) + 0.5) * window_s
+    survivors = [0] * BINS
+    for index in range(1, len(counts)):
+        survivors[int((index - 0.5) * window_s / elapsed_s * BINS)] += max(counts[index] - counts[index - 1], 0)
+    last = counts[-1] + max(counts[-1] - counts[-2], 0)
+    return History(counts, [100 * level for level in counts], window_s, last, 100 * last, survivors, elapsed_s)
+
+
+@settings(deadline=None)
+@given(levels)
+def test_what_ends_no_higher_than_it_began_is_never_growing(counts: list[int]) -> None:
+    assert judge(history_of([*counts, min(counts[-8:])])).verdict != "growing"
+
+
+@settings(deadline=None)
+@given(levels, st.sampled_from([0.25, 1.0, 64.0, 4096.0]))
+def test_verdict_does_not_depend_on_the_length_of_the_windows(counts: list[int], window_s: float) -> None:
+    assert judge(history_of(counts, window_s)).verdict == judge(history_of(counts, 4.0)).verdict
+
+
+@settings(deadline=None)
+@given(st.integers(2, 10**6), st.integers(8, 16), st.integers(0, 10**6))
+def test_even_growth_is_growing_at_any_rate_and_from_any_level(rate: int, windows: int, base: int) -> None:
+    assert judge(history_of([base + rate * index for index in range(windows)])).verdict == "growing"
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(100, 10**6), min_size=3, max_size=8), st.integers(0, 7))
+def test_growth_that_ended_two_windows_ago_is_not_growing(steps: list[int], still: int) -> None:
+    counts = [sum(steps[:index]) for index in range(len(steps) + 1)]
+    counts += [counts[-1]] * (2 + still)
+    assert judge(history_of(counts)).verdict != "growing"
 
 
 PROGRAMS = Path(__file__).parent / "programs"

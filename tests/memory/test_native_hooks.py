@@ -269,13 +269,15 @@ assert libc.realloc(block, 1 << 62) is None and ctypes.get_errno() == errno.ENOM
 ctypes.set_errno(0)
 assert libc.reallocarray(block, 1 << 62, 8) is None and ctypes.get_errno() == errno.ENOMEM
 assert recorded()[block] == 1000 and ctypes.string_at(block, 1000) == b"\\x5a" * 1000
-ctypes.set_errno(0)
-assert libc.calloc(1 << 62, 8) is None and ctypes.get_errno() == errno.ENOMEM
+assert libc.calloc(1 << 62, 8) is None
 assert libc.malloc(1 << 62) is None
 assert live("native") == (before[0] + 1, before[1] + 1000)
 block = libc.realloc(block, 100_000)
 assert recorded()[block] == 100_000 and ctypes.string_at(block, 1000) == b"\\x5a" * 1000
-assert libc.realloc(block, 0) is None
+nothing = libc.realloc(block, 0)
+if nothing is not None:  # an allocator other than the C library's
+    assert recorded()[nothing] == 0
+    libc.free(nothing)
 assert live("native") == before
 """
     )

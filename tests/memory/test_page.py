@@ -106,6 +106,22 @@ def test_the_page_of_a_killed_process_is_not_taken_for_a_living_one(recorded: su
         read_page(recorded.pid)
 
 
+def test_a_process_that_ends_without_stopping_leaves_no_page(own_directory: Path) -> None:
+    run_script(
+        """
+import os, sys
+from flyweight import memory, _memory
+memory.start()
+if os.fork() == 0:
+    for _ in range(100):
+        _memory.tick()
+    sys.exit()
+os.wait()
+"""
+    )
+    assert list(own_directory.iterdir()) == []
+
+
 def test_only_its_user_can_read_a_page(recorded: subprocess.Popen[str]) -> None:
     assert os.stat(page_path(recorded.pid)).st_mode & 0o777 == 0o600
 

@@ -289,3 +289,27 @@ print(after)
     assert states == "None|False|exact|its own memory reached the limit|True"
     assert int(current) == pytest.approx(200_000 * 56 + 20_000 * 1033, rel=0.4)
     assert "estimated" in text[0] and "turned into sampling after" in text[0]
+
+
+def test_asking_again_and_again_leaves_nothing_behind() -> None:
+    shown = run_script(
+        """
+from flyweight import memory
+memory.start(publish=False)
+def ask():
+    str(memory.report()), memory.hot_paths(), memory.dashboard(), memory.is_steady_state(), memory.snapshot()
+    with memory.track("asking"):
+        memory.sampled_stacks()
+for _ in range(20):
+    ask()
+before = memory.report()
+for _ in range(100):
+    ask()
+after = memory.report()
+memory.stop()
+print(after.live_count - before.live_count, after.current_bytes - before.current_bytes)
+"""
+    )
+    blocks, size = map(int, shown.split())
+    assert blocks < 100
+    assert size < 10_000

@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flyweight.memory.trend import normal_quantile, normal_tail, score_variance, trend
@@ -55,6 +55,7 @@ def test_normal_chance_is_close_to_the_exact_one_where_it_takes_over() -> None:
     assert normal_tail((exact.score - 1) / spread) == pytest.approx(exact.rising, abs=1e-4)
 
 
+@settings(deadline=None)
 @given(st.lists(finite, min_size=3, max_size=40), st.data())
 def test_slope_is_the_median_of_all_pairs(values: list[int], data: st.DataObject) -> None:
     steps = data.draw(st.lists(st.integers(1, 9), min_size=len(values), max_size=len(values)))
@@ -67,6 +68,7 @@ def test_slope_is_the_median_of_all_pairs(values: list[int], data: st.DataObject
     assert found.score == sum((values[b] > values[a]) - (values[b] < values[a]) for a, b in pairs)
 
 
+@settings(deadline=None)
 @given(st.lists(finite, min_size=3, max_size=40))
 def test_reversed_series_swaps_rising_and_falling(values: list[int]) -> None:
     forward, backward = trend(range(len(values)), values), trend(range(len(values)), values[::-1])
@@ -90,6 +92,7 @@ def test_rank_test_calls_noise_rising_as_often_as_it_says() -> None:
     assert 0.02 <= called / 600 <= 0.08
 
 
+@settings(deadline=None)
 @given(st.floats(0.001, 0.999))
 def test_quantile_is_the_inverse_of_the_tail(p: float) -> None:
     assert 1.0 - normal_tail(normal_quantile(p)) == pytest.approx(p, abs=1e-8)

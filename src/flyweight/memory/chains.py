@@ -61,7 +61,7 @@ class Chain:
 def type_name(kind: type) -> str:
     """
     >>> type_name(int), type_name(Chain)
-    ('int', 'flyweight.memory.holders.Chain')
+    ('int', 'flyweight.memory.chains.Chain')
     """
     module = _module_of(kind)
     name: str = _name_of(kind)
@@ -158,16 +158,13 @@ class Chains:
             if id(holder) in visited and len(alone) == 0:
                 returned = True
                 continue
-            for referent in gc.get_referents(holder):
-                node = by_id.get(id(referent))
-                if node is None:
-                    continue
-                alone.discard(id(referent))
+            for reached in set(filter(by_id.__contains__, map(id, gc.get_referents(holder)))):
+                alone.discard(reached)
                 if id(holder) in visited:
                     returned = True
                     continue
                 visited.add(id(holder))
-                above.append(_Node(holder, node))
+                above.append(_Node(holder, by_id[reached]))
         above.sort(key=self._promise)
         return above[:_FRONTIER], by_id[alone.pop()] if alone else None, returned
 

@@ -24,6 +24,7 @@ DEFAULT_OWN_MEMORY_LIMIT_BYTES = 512 * 1024 * 1024
 _MOST_BYTES = 1 << 62
 
 _page_fault = ""
+_published: list[str] = []  # prefixes of page paths to clear away when the interpreter ends
 
 
 def start(
@@ -88,7 +89,9 @@ def start(
         if publish:
             remove_stale_pages()
             try:
-                begin(page_prefix())
+                prefix = page_prefix()
+                begin(prefix)
+                _clear_away_at_exit(prefix)
                 return
             except OSError as error:  # a read-only /dev/shm must not keep a program from running
                 _page_fault = error.strerror or str(error)
@@ -149,6 +152,24 @@ def check_active() -> None:
     """Raises TrackingError unless allocations are being recorded."""
     if not _memory.active():
         raise TrackingError("memory is not being recorded: call flyweight.memory.start() first")
+
+
+def _clear_away_at_exit(prefix: str) -> None:
+    if not _published:
+        import atexit
+
+        atexit.register(_clear_away)
+    if prefix not in _published:
+        _published.append(prefix)
+
+
+def _clear_away() -> None:
+    """Who ends without stop() leaves no page; a forked child clears away its own."""
+    for prefix in _published:
+        try:
+            os.unlink(f"{prefix}.{os.getpid()}")
+        except OSError:
+            pass
 
 
 def page_fault() -> str:

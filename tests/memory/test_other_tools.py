@@ -1,0 +1,51 @@
+"""Other tools in the same process: what hooks the same allocators, traces the same code or switches stacks."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+
+import pytest
+
+from tests.memory.survival.programs import survive
+
+
+def needs(name: str) -> pytest.MarkDecorator:
+    return pytest.mark.skipif(importlib.util.find_spec(name) is None, reason=f"{name} is not installed")
+
+
+@pytest.mark.parametrize("mode", ["python", "native"])
+@pytest.mark.parametrize("tool", ["tracemalloc", pytest.param("memray", marks=needs("memray"))])
+def test_another_tool_starts_and_stops_in_every_order(tool: str, mode: str) -> None:
+    survive("other_tools", tool, mode)
+
+
+@needs("memray")
+def test_two_other_tools_start_and_stop_in_every_order() -> None:
+    survive("other_tools", "all_three")
+
+
+@pytest.mark.parametrize("case", ["tracemalloc_all_the_time", "tracemalloc_within"])
+def test_nothing_is_lost_beside_tracemalloc(case: str) -> None:
+    survive("other_tools", case)
+
+
+@pytest.mark.parametrize("case", ["fault_handler", "signal_handlers"])
+def test_what_interrupts(case: str) -> None:
+    survive("other_tools", case)
+
+
+@pytest.mark.parametrize("case", ["tracing", "monitoring", pytest.param("coverage", marks=needs("coverage"))])
+def test_what_traces(case: str) -> None:
+    if case == "monitoring" and sys.version_info < (3, 12):
+        pytest.skip("sys.monitoring came with Python 3.12")
+    survive("other_tools", case)
+
+
+@pytest.mark.parametrize(
+    "case",
+    [pytest.param("greenlets", marks=needs("greenlet")), pytest.param("gevents", marks=needs("gevent")), "event_loops"],
+)
+@pytest.mark.parametrize("mode", ["native", "full"])
+def test_what_switches_stacks(case: str, mode: str) -> None:
+    survive("other_tools", case, mode)
