@@ -78,8 +78,9 @@ constexpr uint64_t lower(uint64_t a, uint64_t b) noexcept {
 // Bytes in use and the most there ever were.
 //
 // The exclusive writer compares what it holds with `mark`, the peak less what the others hold: one comparison, and no
-// look at the others until it is passed. Whoever changes what the others hold sets the mark anew. Two writers that race
-// for the same nanoseconds may each miss the other's last step; the next shared step or tick sets that right.
+// look at the others until it is passed. When the others hold more, they lower the mark. When they hold less it stays:
+// a mark that is too low costs the exclusive writer a second look, which raises it again. Two writers that race for the
+// same nanoseconds may each miss the other's last step; the next shared step or tick sets that right.
 struct Level {
     ExclusiveCounter own;
     SharedCounter mark;
@@ -98,20 +99,17 @@ struct Level {
     // True when `held`, what the exclusive writer holds now, is a new peak.
     bool passes_mark(uint64_t held) const noexcept { return above(held, mark.at_a_glance()); }
     void note_peak(uint64_t held) noexcept {
-        // The mark may be an old, lower one that a writer put back just now: a peak never falls.
+        // The mark may be an old, lower one: a peak never falls.
         const uint64_t now = held + others.get();
         if (above(now, own_peak.get())) own_peak.set(now);
-        mark.set(lower(own_peak.get(), cap) - others.get());
+        refresh_mark();
     }
     void add_shared(uint64_t bytes) noexcept {
-        const uint64_t now = others.add(bytes) + own.get();
+        const uint64_t held = others.add(bytes), now = held + own.get();
         if (above(now, 0)) others_peak.raise_to(now);
-        refresh_mark();
+        if (above(mark.get() + held, lower(others_peak.get(), cap))) refresh_mark();
     }
-    void subtract_shared(uint64_t bytes) noexcept {
-        others.subtract(bytes);
-        refresh_mark();
-    }
+    void subtract_shared(uint64_t bytes) noexcept { others.subtract(bytes); }
     void refresh_mark() noexcept {
         uint64_t held;
         do {

@@ -100,11 +100,9 @@ class ShadowMap {
             record.size = load_pair(words + 2);
         return record;
     }
-    // The site of a record that has nothing out of the ordinary: there is one, neither large nor traced. As one comparison.
-    static bool is_plain(uint64_t pair, uint32_t* site) noexcept {
-        *site = static_cast<uint32_t>(pair & (kNumberMask | kLarge));
-        return *site - 1 < kTraced - 1;
-    }
+    // True when there is a record and nothing about it is out of the ordinary: neither large nor traced. One comparison.
+    static bool is_plain(uint64_t pair) noexcept { return plain_site(pair) - 1 < kTraced - 1; }
+    static uint32_t plain_site(uint64_t pair) noexcept { return static_cast<uint32_t>(pair & (kNumberMask | kLarge)); }
     static uint64_t load_pair(const Word* words) noexcept {
 #if FLYWEIGHT_WHOLE_PAIRS
         uint64_t pair;

@@ -39,15 +39,16 @@ class SiteCache {
     bool knows_bytecode(PlaceKey key, SiteId* site) const noexcept { return matches(key, even_tag(key), site); }
     void put(PlaceKey key, SiteId site) noexcept { slot(key).store(tag(key) ^ site, std::memory_order_relaxed); }
     void remove(PlaceKey key) noexcept {
-        if (find(key) != kNoSite) slot(key).store(0, std::memory_order_relaxed);
+        if (find(key) != kNoSite) slot(key).store(kEmpty, std::memory_order_relaxed);
     }
     void clear() noexcept {
-        for (size_t i = 0; i < size_t{1} << kSlotBits; ++i) words_[i].store(0, std::memory_order_relaxed);
+        for (size_t i = 0; i < size_t{1} << kSlotBits; ++i) words_[i].store(kEmpty, std::memory_order_relaxed);
     }
     size_t own_bytes() const noexcept { return size_t{8} << kSlotBits; }
 
   private:
     static constexpr int kSiteBits = 26;
+    static constexpr uint64_t kEmpty = ~uint64_t{0};  // would be a key of a domain that is none
     static constexpr uint64_t kSites = uint64_t{1} << kSiteBits;
     static constexpr uint64_t kSlots = uint64_t{1} << kSlotBits;
     bool matches(PlaceKey key, uint64_t wanted, SiteId* site) const noexcept {

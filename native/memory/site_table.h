@@ -53,7 +53,10 @@ struct alignas(64) Site {
     void note_peak(uint64_t held) noexcept {  // see Level
         const uint64_t now = held + others_live.get();
         if (above(now, own_peak.get())) own_peak.set(now);
-        mark.set(own_peak.get() - others_live.get());
+        refresh_mark();
+    }
+    void lower_mark(uint64_t others) noexcept {
+        if (above(mark.get() + others, others_peak.get())) refresh_mark();
     }
     uint64_t largest() const noexcept {
         const uint64_t a = largest_bytes.get(), b = others_largest_bytes.get();

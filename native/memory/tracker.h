@@ -209,10 +209,10 @@ template <Access kAccess, bool kAlone>
     } else {
         site.others_allocated_count.add(blocks);
         site.others_allocated_bytes.add(bytes);
-        const uint64_t live = site.others_live.add(bytes) + site.live.get();
+        const uint64_t others = site.others_live.add(bytes), live = others + site.live.get();
         if (above(live, 0)) site.others_peak.raise_to(live);
         site.others_largest_bytes.raise_to(largest);
-        site.refresh_mark();
+        site.lower_mark(others);
         level.add_shared(bytes);
         total.add_shared(bytes);
         return true;
@@ -230,7 +230,6 @@ template <Access kAccess, bool kAlone>
     } else {
         site.others_freed_count.add(blocks);
         site.others_live.subtract(bytes);
-        site.refresh_mark();
         levels[static_cast<size_t>(site.domain)].subtract_shared(bytes);
         total.subtract_shared(bytes);
     }
@@ -267,12 +266,11 @@ template <bool kAlone>
     if (words == nullptr) [[unlikely]]
         return false;
     const uint64_t pair = ShadowMap::load_pair(words);
-    SiteId site;
-    if (!ShadowMap::is_plain(pair, &site)) [[unlikely]]
+    if (!ShadowMap::is_plain(pair)) [[unlikely]]
         return false;
     ShadowMap::erase_plain(words);
     *size = pair >> ShadowMap::kSizeShift;
-    discount<Access::exclusive, kAlone>(site, 1, *size);
+    discount<Access::exclusive, kAlone>(ShadowMap::plain_site(pair), 1, *size);
     return true;
 }
 
@@ -284,14 +282,13 @@ inline Taken Tracker::take_quickly(void* block) noexcept {
         return {};
     }
     const uint64_t pair = ShadowMap::load_pair(words);
-    SiteId site;
-    if (!ShadowMap::is_plain(pair, &site)) [[unlikely]]
+    if (!ShadowMap::is_plain(pair)) [[unlikely]]
         return take<kAccess>(block);
     Taken taken;
     taken.words[0] = static_cast<uint32_t>(pair);
     taken.words[1] = static_cast<uint32_t>(pair >> 32);
     ShadowMap::erase_plain(words);
-    discount<kAccess>(site, 1, pair >> ShadowMap::kSizeShift);
+    discount<kAccess>(ShadowMap::plain_site(pair), 1, pair >> ShadowMap::kSizeShift);
     return taken;
 }
 
@@ -303,12 +300,11 @@ template <Access kAccess, bool kAlone>
         return UINT64_MAX;
     }
     const uint64_t pair = ShadowMap::load_pair(words);
-    SiteId site;
-    if (!ShadowMap::is_plain(pair, &site)) [[unlikely]]
+    if (!ShadowMap::is_plain(pair)) [[unlikely]]
         return released_specially<kAccess>(block);
     ShadowMap::erase_plain(words);
     const uint64_t size = pair >> ShadowMap::kSizeShift;
-    discount<kAccess, kAlone>(site, 1, size);
+    discount<kAccess, kAlone>(ShadowMap::plain_site(pair), 1, size);
     return size;
 }
 
