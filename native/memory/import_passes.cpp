@@ -4,6 +4,7 @@
 
 #include <atomic>
 
+#include "memory/clock.h"
 #include "memory/library_map.h"
 
 namespace flyweight::memory {
@@ -27,26 +28,27 @@ ImportedFunctions functions{};
 LoaderCount seen{};
 Visited settled{};  // the libraries, in order of loading, that need no further visit
 PatchedSlots slots;
-bool taken = false;      // another tool's functions stand where hooks of ours stood
-int foreign_before = 0;  // slots with a third function before that
-bool again = false;      // another pass is due, whatever the loader says
-int attempts = 0;        // passes since libraries came or went
-// At the ticker's pace two seconds. A library that looks unfinished for so long is finished.
-constexpr int kPatience = 8;
+bool taken = false;       // another tool's functions stand where hooks of ours stood
+int foreign_before = 0;   // slots with a third function before that
+bool again = false;       // another pass is due, whatever the loader says
+uint64_t changed_ms = 0;  // when libraries came or went
+// A library that looks unfinished for so long is finished.
+constexpr uint64_t kPatienceMs = 2000;
 
 void pass() noexcept {
     if (!running.load(std::memory_order_acquire)) return;
     const LoaderCount now = count_loaded();  // before the visit: what is loaded during it counts as news
     const bool changed = !(now == seen);
     if (!changed && !again) return;
-    attempts = changed ? 0 : attempts + 1;
+    const uint64_t now_ms = monotonic_ms();
+    if (changed) changed_ms = now_ms;
+    const bool insist = now_ms - changed_ms >= kPatienceMs;
     if (now.removed != seen.removed) settled = {};  // the order is another one
     slots.count = settled.slots;
-    const ImportTally tally =
-        visit_imports(ImportPass::patch, functions, settled.libraries, attempts >= kPatience, &slots);
+    const ImportTally tally = visit_imports(ImportPass::patch, functions, settled.libraries, insist, &slots);
     const Visited all{tally.libraries, settled.patched + tally.patched, settled.foreign + tally.foreign, slots.count};
     // News are visited twice: a library seen for the first time may have been in the middle of its relocation.
-    again = changed || (tally.again && attempts < kPatience);
+    again = changed || (tally.again && !insist);
     if (!again) settled = all;
     if (taken && all.foreign <= foreign_before) taken = false;
     patched.store(all.patched, kRelaxed);

@@ -7,6 +7,7 @@
 namespace flyweight::memory {
 
 PyInterpreterState* main_interpreter = nullptr;
+std::atomic<bool> others_allocate{false};
 
 namespace {
 
@@ -93,6 +94,9 @@ SiteId resolve(Where where, Domain domain) noexcept {
 
 bool careful_allocation(void* block, size_t size, Domain domain, Where where) noexcept {
     if (answer_probe() || in_profiler()) return true;
+    if (where.attached && where.thread != nullptr && !where.exclusive()) {
+        others_allocate.store(true, std::memory_order_seq_cst);
+    }
     const uint32_t wants = attend(where.notes == Notes::write, where.exclusive());
     if (wants & kStopped) return true;
     const bool within_limit = wants & kSampledOnly ? sample_allocation(block, size, domain, where)

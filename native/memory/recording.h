@@ -8,6 +8,7 @@
 namespace flyweight::memory {
 
 extern PyInterpreterState* main_interpreter;
+extern std::atomic<bool> others_allocate;  // an interpreter other than the main one was seen to
 
 // Whether the attached thread is the exclusive writer. Before 3.12 all interpreters share one GIL.
 inline bool is_exclusive([[maybe_unused]] const PyThreadState* thread) noexcept {
@@ -125,6 +126,10 @@ inline bool release_is_exclusive_with_gil() noexcept {
 #if PY_VERSION_HEX < 0x030c0000
     return true;
 #else
+    // Finding out whose GIL it is costs a call. Until an interpreter other than the main one has allocated, which it does
+    // before it can return anything, there is no question.
+    if (!glance(others_allocate)) [[likely]]
+        return true;
     const PyThreadState* thread = attached_thread();
     return thread != nullptr && thread->interp == main_interpreter;
 #endif
@@ -134,7 +139,8 @@ inline bool release_is_exclusive() noexcept {
     const PyThreadState* const mine = PyGILState_GetThisThreadState();
     return mine != nullptr && mine == attached_thread();
 #else
-    return release_is_exclusive_with_gil();
+    const PyThreadState* const thread = attached_thread();
+    return thread != nullptr && thread->interp == main_interpreter;
 #endif
 }
 
