@@ -48,7 +48,9 @@ uint64_t read_ms(clockid_t clock) noexcept {
 
 }  // namespace
 
-uint64_t monotonic_ms() noexcept { return read_ms(CLOCK_MONOTONIC_COARSE); }
+uint64_t monotonic_ms() noexcept {
+    return read_ms(CLOCK_MONOTONIC_COARSE);
+}
 
 void start_clock() noexcept {
     started_ms.store(monotonic_ms(), std::memory_order_relaxed);
@@ -60,7 +62,9 @@ uint64_t elapsed_ms() noexcept {
     return now > then ? now - then : 0;
 }
 
-uint64_t started_unix_ms() noexcept { return started_unix.load(std::memory_order_relaxed); }
+uint64_t started_unix_ms() noexcept {
+    return started_unix.load(std::memory_order_relaxed);
+}
 
 uint32_t current_tick() noexcept {
     constexpr uint64_t kLast = (uint64_t{1} << 26) - 1;  // 194 days; later blocks are all of that day
@@ -100,7 +104,9 @@ void stop_ticker() noexcept {
     errno = saved;
 }
 
-bool ticker_running() noexcept { return running.load(std::memory_order_acquire); }
+bool ticker_running() noexcept {
+    return running.load(std::memory_order_acquire);
+}
 
 void forget_ticker_in_child() noexcept {
     running.store(false, std::memory_order_release);

@@ -30,8 +30,8 @@ class ExclusiveCounter {
   public:
     uint64_t get() const noexcept { return __atomic_load_n(&value_, __ATOMIC_RELAXED); }
     void set(uint64_t value) noexcept { __atomic_store_n(&value_, value, __ATOMIC_RELAXED); }
-    // For the exclusive writer: plain, so that the compiler may make one instruction of it. On the machines we run on an
-    // aligned word is written whole.
+    // For the exclusive writer: plain, so that the compiler may make one instruction of it. On the machines we run on
+    // an aligned word is written whole.
 #if defined(__SANITIZE_THREAD__)
     uint64_t mine() const noexcept { return get(); }
     uint64_t add(uint64_t amount) noexcept {
@@ -84,10 +84,10 @@ constexpr uint64_t lower(uint64_t a, uint64_t b) noexcept {
 struct Level {
     ExclusiveCounter own;
     SharedCounter mark;
-    ExclusiveCounter own_peak;     // the highest the exclusive writer saw, of both together
+    ExclusiveCounter own_peak;  // the highest the exclusive writer saw, of both together
     SharedCounter others;
-    SharedCounter others_peak;     // the highest the others saw
-    uint64_t cap = INT64_MAX;      // a limit at which the exclusive writer wants to stop, however high the peak
+    SharedCounter others_peak;  // the highest the others saw
+    uint64_t cap = INT64_MAX;   // a limit at which the exclusive writer wants to stop, however high the peak
 
     uint64_t current() const noexcept { return own.get() + others.get(); }
     // The highest that any writer saw. Two that raced may each have missed the other's last step: what is there now
@@ -117,9 +117,7 @@ struct Level {
             mark.set(lower(peak(), cap) - held);
         } while (others.get() != held);
     }
-    void reset() noexcept {
-        own.set(0), others.set(0), own_peak.set(0), others_peak.set(0), mark.set(0);
-    }
+    void reset() noexcept { own.set(0), others.set(0), own_peak.set(0), others_peak.set(0), mark.set(0); }
 };
 
 }  // namespace flyweight::memory

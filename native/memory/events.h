@@ -11,8 +11,12 @@ inline void native_allocated(void* block, size_t size, void* caller) noexcept {
 }
 
 // A block is about to be returned, or reallocated: its record comes out first.
-inline void native_freed(void* block) noexcept { record_release(block, release_is_exclusive()); }
-inline Taken native_released(void* block) noexcept { return record_take(block, release_is_exclusive()); }
+inline void native_freed(void* block) noexcept {
+    record_release(block, release_is_exclusive());
+}
+inline Taken native_released(void* block) noexcept {
+    return record_take(block, release_is_exclusive());
+}
 inline void native_restored(void* block, const Taken& taken) noexcept {
     record_put_back(block, taken, release_is_exclusive());
 }
@@ -23,7 +27,11 @@ inline SiteId native_site(Domain domain, void* caller) noexcept {
 }
 
 // For mappings, which keep records of their own: one more, one less.
-inline void charge(SiteId site, size_t size) noexcept { tracker.charge(site, 1, size); }
-inline void discharge(SiteId site, size_t size) noexcept { tracker.discharge(site, 1, size); }
+inline void charge(SiteId site, size_t size) noexcept {
+    tracker.charge(site, 1, size);
+}
+inline void discharge(SiteId site, size_t size) noexcept {
+    tracker.discharge(site, 1, size);
+}
 
 }  // namespace flyweight::memory

@@ -105,7 +105,8 @@ void History::note_series(uint64_t now_ms) noexcept {
 }
 
 size_t History::own_bytes() const noexcept {
-    return sites_.used_bytes() + tracker.sites.size() * sizeof(Growth) + (rows_ + lower(recent_count_, kRecentRows)) * sizeof(SeriesRow);
+    return sites_.used_bytes() + tracker.sites.size() * sizeof(Growth) +
+           (rows_ + lower(recent_count_, kRecentRows)) * sizeof(SeriesRow);
 }
 
 }  // namespace flyweight::memory

@@ -29,7 +29,8 @@ struct SiteHistory {
 
     // What a window took on average: a ticker that starves makes them longer.
     uint64_t window_ms() const noexcept {
-        return windows > 0 ? uint64_t{window_start - first_start} * kTickMs / windows : uint64_t{window_ticks} * kTickMs;
+        return windows > 0 ? uint64_t{window_start - first_start} * kTickMs / windows
+                           : uint64_t{window_ticks} * kTickMs;
     }
 };
 

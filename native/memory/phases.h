@@ -1,4 +1,5 @@
-// Phases: what one thread, in one contextvars context (so also: one asyncio task), allocates and frees between two calls.
+// Phases: what one thread, in one contextvars context (so also: one asyncio task), allocates and frees between two
+// calls.
 //
 // While no phase is open this costs nothing. While one is, hooks take their careful path and look up the phase by the
 // thread's current context, which they find in the thread state.
@@ -11,10 +12,10 @@
 namespace flyweight::memory {
 
 struct Phase {
-    uint32_t number;   // 0: not open
-    Phase* outer;      // the phase it lies in
-    Phase* next;       // in the bucket of its context
-    PyObject* context; // held, so that its address means this context as long as the phase is open
+    uint32_t number;    // 0: not open
+    Phase* outer;       // the phase it lies in
+    Phase* next;        // in the bucket of its context
+    PyObject* context;  // held, so that its address means this context as long as the phase is open
     uint64_t started_ms;
     uint64_t allocated_bytes, freed_bytes, allocation_count, deallocation_count;
     int64_t peak_net_bytes;

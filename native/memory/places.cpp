@@ -50,7 +50,9 @@ constexpr size_t kMostInterpreters = 64;
 ExtraIndex extra_indexes[kMostInterpreters];
 size_t extra_index_count = 0;
 
-uint32_t& bucket_of(PlaceKey key) noexcept { return buckets[(key * 0x9e3779b97f4a7c15ULL) >> 49]; }
+uint32_t& bucket_of(PlaceKey key) noexcept {
+    return buckets[(key * 0x9e3779b97f4a7c15ULL) >> 49];
+}
 
 // Its number; 0 when it is not known.
 uint32_t find_place(PlaceKey key) noexcept {
@@ -231,8 +233,9 @@ SiteId resolve_in_frame(PyThreadState* thread, Notes notes, const Frame* frame, 
     }
     int line = PyCode_Addr2Line(code, instruction_offset(code, address));
     if (line <= 0) line = code->co_firstlineno;  // what the compiler put in has no line of its own
-    const SiteId site = note != 0 ? add_site(codes[note].file, codes[note].function, line, domain)
-                                  : add_site(intern_text(code->co_filename), intern_text(code->co_qualname), line, domain);
+    const SiteId site = note != 0
+                            ? add_site(codes[note].file, codes[note].function, line, domain)
+                            : add_site(intern_text(code->co_filename), intern_text(code->co_qualname), line, domain);
     if (site != kNoSite && note != 0) remember_place(key, site, note);
     return site;
 }

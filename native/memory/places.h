@@ -21,8 +21,8 @@ size_t places_own_bytes() noexcept;
 // Writing a note into a code object allocates through PyMem. Only the hooks of the mem and object domains may have that
 // done: they run when the allocator below has finished. The raw domain's hook runs in the middle of it as well (the
 // small-object allocator asks the raw domain for its tables while it makes an arena), and a second arena made in the
-// middle of the first would corrupt both. A thread without the GIL may not even read notes. Where none can be written, a
-// new place is resolved again each time, until its code object has one.
+// middle of the first would corrupt both. A thread without the GIL may not even read notes. Where none can be written,
+// a new place is resolved again each time, until its code object has one.
 enum class Notes { none, read, write };
 SiteId resolve_frame(PyThreadState* thread, Notes notes, Domain domain, PlaceKey key) noexcept;
 // The site of native code at `caller`, named by its library.
@@ -31,6 +31,6 @@ SiteId resolve_caller(void* caller, Domain domain, PlaceKey key) noexcept;
 // The calling thread's stack, innermost last pushed; 0 without Python. Under the slow lock.
 StackId capture_python_stack(Notes notes) noexcept;
 StackId capture_stack(uint32_t* native_stack) noexcept;  // with the native one where that is wanted; writes no notes
-void forget_native_places() noexcept;  // libraries came or went
+void forget_native_places() noexcept;                    // libraries came or went
 
 }  // namespace flyweight::memory

@@ -43,12 +43,13 @@ namespace flyweight::memory {
 
 using Frame = _PyInterpreterFrame;
 
-// The thread state of the thread that holds the GIL; the caller is that thread. May be null while Python starts or ends.
+// The thread state of the thread that holds the GIL; the caller is that thread. May be null while Python starts or
+// ends.
 inline PyThreadState* attached_thread() noexcept {
 #if PY_VERSION_HEX < 0x030c0000
     // One global, the same that PyThreadState_Get reads.
-    return reinterpret_cast<PyThreadState*>(__atomic_load_n(
-        reinterpret_cast<const uintptr_t*>(&_PyRuntime.gilstate.tstate_current), __ATOMIC_RELAXED));
+    return reinterpret_cast<PyThreadState*>(
+        __atomic_load_n(reinterpret_cast<const uintptr_t*>(&_PyRuntime.gilstate.tstate_current), __ATOMIC_RELAXED));
 #elif PY_VERSION_HEX < 0x030d0000
     return _PyThreadState_UncheckedGet();
 #else
@@ -77,8 +78,8 @@ inline OwnThread own_thread() noexcept {
     return {mine, false};
 }
 
-// Python frees the states of threads that are still running when it ends. Before that, from an atexit callback, we close
-// the door for detached threads and wait for those inside: nobody is reading when the states go.
+// Python frees the states of threads that are still running when it ends. Before that, from an atexit callback, we
+// close the door for detached threads and wait for those inside: nobody is reading when the states go.
 class DetachedReaders {
   public:
     static bool enter() noexcept {
@@ -115,8 +116,8 @@ inline uintptr_t instruction(const Frame* frame) noexcept {
 #endif
 }
 
-// The code a frame runs; null for frames of C code, for the interpreter's own shims, and for code that is being deallocated (a
-// frame of 3.11 is still current while its last reference to the code goes).
+// The code a frame runs; null for frames of C code, for the interpreter's own shims, and for code that is being
+// deallocated (a frame of 3.11 is still current while its last reference to the code goes).
 inline PyCodeObject* code_of(const Frame* frame) noexcept {
 #if PY_VERSION_HEX < 0x030c0000
     PyObject* code = reinterpret_cast<PyObject*>(frame->f_code);

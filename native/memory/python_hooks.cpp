@@ -19,8 +19,8 @@ constexpr size_t at_least_two_granules(size_t size) noexcept {
     return size < kSmallestRequest ? kSmallestRequest : size;
 }
 
-// Requests that the small-object allocator does not serve (above 512 bytes; the debug allocator adds up to 32) it passes
-// on to the raw domain, where our other hook stands. The block belongs to the hook it came to first.
+// Requests that the small-object allocator does not serve (above 512 bytes; the debug allocator adds up to 32) it
+// passes on to the raw domain, where our other hook stands. The block belongs to the hook it came to first.
 constexpr size_t kPassedOn = 512 - 64;
 
 struct NestedScope {
@@ -67,12 +67,11 @@ struct Hooks {
         return nullptr;
     }
     static bool would_exceed_limit(size_t size, size_t former_size) noexcept {
-        return size > former_size &&
-               tracker.total.current() + (size - former_size) > tracker.limit_bytes;
+        return size > former_size && tracker.total.current() + (size - former_size) > tracker.limit_bytes;
     }
 
-    // The ordinary goes through without a call, so that it keeps its values in registers and needs no frame. Everything else
-    // leaves by a tail call.
+    // The ordinary goes through without a call, so that it keeps its values in registers and needs no frame. Everything
+    // else leaves by a tail call.
     [[gnu::noinline]] static void* recorded_carefully(void* block, size_t size) noexcept {
         if (block != nullptr && !record_attached<Domain::python, kAlone>(block, size)) return refuse(block);
         return block;
@@ -154,7 +153,8 @@ struct Hooks {
         const PyMemAllocatorEx& next = former[kIndex];
         if (nested()) return next.realloc(next.ctx, block, size);
         const bool alone = exclusive();
-        if (tracker.limit_bytes != Tracker::kNoLimit && would_exceed_limit(size, tracker.recorded_size(block))) [[unlikely]] {
+        if (tracker.limit_bytes != Tracker::kNoLimit && would_exceed_limit(size, tracker.recorded_size(block)))
+            [[unlikely]] {
             note_refusal();
             return nullptr;
         }
@@ -178,7 +178,7 @@ struct Hooks {
     [[gnu::noinline]] static void release_carefully(void* block) noexcept {
         const PyMemAllocatorEx& next = former[kIndex];
         if (block != nullptr && !nested()) [[likely]] {
-            const uint64_t size = record_release<kHasGil && kAlone>(block, exclusive());
+            const uint64_t size = record_release < kHasGil && kAlone > (block, exclusive());
             if (kHasGil && size > kPassedOn) [[unlikely]]
                 return release_below(next, block);
         }

@@ -120,7 +120,8 @@ Taken careful_take(void* block, bool exclusive) noexcept {
         const uint64_t size = ShadowMap::read(words).size;
         // Sampled: each block that is seen to go stands for others that are not.
         const bool sampled = wants & kSampledOnly;
-        surroundings.phase_released(sampled ? tracker.weight_count(size) : 1, sampled ? tracker.weight_bytes(size) : size);
+        surroundings.phase_released(sampled ? tracker.weight_count(size) : 1,
+                                    sampled ? tracker.weight_bytes(size) : size);
     }
     return taken;
 }

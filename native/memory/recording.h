@@ -33,8 +33,7 @@ struct Where {
     Notes notes;  // what may be done with those of code objects
     bool exclusive() const noexcept { return attached && is_exclusive(thread); }
     PlaceKey key(Domain domain) const noexcept {
-        return thread != nullptr ? key_of(thread, domain)
-                                 : caller_key(reinterpret_cast<uintptr_t>(caller), domain);
+        return thread != nullptr ? key_of(thread, domain) : caller_key(reinterpret_cast<uintptr_t>(caller), domain);
     }
 };
 
@@ -82,7 +81,8 @@ template <Domain kDomain, bool kAlone, bool kMaybeLarge = true>
     SiteId site;
     if (tracker.attention.load(std::memory_order_relaxed) != 0 ||
         !tracker.cache.knows_bytecode(key_of(thread, kDomain), &site) || !is_exclusive(thread)) [[unlikely]] {
-        return careful_allocation(block, size, kDomain, {thread, nullptr, thread != nullptr, thread != nullptr ? Notes::write : Notes::none});
+        return careful_allocation(block, size, kDomain,
+                                  {thread, nullptr, thread != nullptr, thread != nullptr ? Notes::write : Notes::none});
     }
     return tracker.allocated<kDomain, Access::exclusive, kAlone, kMaybeLarge>(block, size, site);
 }
@@ -92,8 +92,8 @@ template <Domain kDomain>
 inline bool record_allocation(void* block, size_t size, void* caller) noexcept {
     SiteId site;
     const Here where(caller);
-    if (tracker.attention.load(std::memory_order_relaxed) != 0 ||
-        !tracker.cache.knows(where.key(kDomain), &site)) [[unlikely]] {
+    if (tracker.attention.load(std::memory_order_relaxed) != 0 || !tracker.cache.knows(where.key(kDomain), &site))
+        [[unlikely]] {
         return careful_allocation(block, size, kDomain, where);
     }
     if (where.exclusive()) return tracker.allocated<kDomain, Access::exclusive>(block, size, site);
@@ -126,8 +126,8 @@ inline bool release_is_exclusive_with_gil() noexcept {
 #if PY_VERSION_HEX < 0x030c0000
     return true;
 #else
-    // Finding out whose GIL it is costs a call. Until an interpreter other than the main one has allocated, which it does
-    // before it can return anything, there is no question.
+    // Finding out whose GIL it is costs a call. Until an interpreter other than the main one has allocated, which it
+    // does before it can return anything, there is no question.
     if (!glance(others_allocate)) [[likely]]
         return true;
     const PyThreadState* thread = attached_thread();

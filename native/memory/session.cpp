@@ -142,9 +142,13 @@ void stop_session() noexcept {
     stopped_ms = monotonic_ms();
 }
 
-bool recording() noexcept { return is_recording; }
+bool recording() noexcept {
+    return is_recording;
+}
 
-uint64_t stopped_elapsed_ms() noexcept { return is_recording ? elapsed_ms() : length_ms; }
+uint64_t stopped_elapsed_ms() noexcept {
+    return is_recording ? elapsed_ms() : length_ms;
+}
 
 void tick() noexcept {
     tracker.set_tick(current_tick());
@@ -186,7 +190,9 @@ void look_at_the_clock(bool may_start_thread) noexcept {
     errno = saved;
 }
 
-Displaced displaced() noexcept { return seen; }
+Displaced displaced() noexcept {
+    return seen;
+}
 
 void probe() noexcept {
     if (!is_recording) return;

@@ -26,7 +26,7 @@ struct Displaced {
     bool native;      // import slots of ours were overwritten
 };
 Displaced displaced() noexcept;
-void probe() noexcept;  // looks, under the GIL
+void probe() noexcept;                   // looks, under the GIL
 uint64_t stopped_elapsed_ms() noexcept;  // length of the last recording; of this one while it goes on
 
 }  // namespace flyweight::memory

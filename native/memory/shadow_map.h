@@ -100,7 +100,8 @@ class ShadowMap {
             record.size = load_pair(words + 2);
         return record;
     }
-    // True when there is a record and nothing about it is out of the ordinary: neither large nor traced. One comparison.
+    // True when there is a record and nothing about it is out of the ordinary: neither large nor traced. One
+    // comparison.
     static bool is_plain(uint64_t pair) noexcept { return plain_site(pair) - 1 < kTraced - 1; }
     static uint32_t plain_site(uint64_t pair) noexcept { return static_cast<uint32_t>(pair & (kNumberMask | kLarge)); }
     static uint64_t load_pair(const Word* words) noexcept {
@@ -180,7 +181,8 @@ void ShadowMap::scan(Visit&& visit) const noexcept {
                 came_from_empty = true;
                 continue;
             }
-            // Between our looks at the word before and at this one a record may have come: then this is its second word.
+            // Between our looks at the word before and at this one a record may have come: then this is its second
+            // word.
             if (came_from_empty && holds(words + at - 1)) --at;
             came_from_empty = false;
             const Record record = read(words + at);

@@ -27,23 +27,23 @@ enum PageFlags : uint32_t {
 };
 
 struct PageHeader {
-    char magic[8];                // "FLYWMEM\0"
-    uint32_t version;             // kPageVersion
-    uint32_t sequence;            // odd while the page is being written
-    uint32_t pid;                 //
-    uint32_t flags;               // PageFlags
-    uint64_t process_start;       // field 22 of /proc/<pid>/stat, tells a reused pid
-    uint64_t started_unix_ms;     // of the recording
-    uint64_t updated_unix_ms;     // of this page
-    uint64_t elapsed_ms;          // since the start of the recording
-    uint64_t own_bytes;           // the profiler's own data
-    uint32_t site_rows;           // filled ones, largest live bytes first
-    uint32_t leak_rows;           // filled ones, fastest growing first
-    uint32_t site_offset;         // from the start of the page
-    uint32_t leak_offset;         //
-    uint32_t row_bytes;           // of both kinds
-    uint32_t reserved;            //
-    PageCounters counters[4];     // python, native, mapped, together
+    char magic[8];             // "FLYWMEM\0"
+    uint32_t version;          // kPageVersion
+    uint32_t sequence;         // odd while the page is being written
+    uint32_t pid;              //
+    uint32_t flags;            // PageFlags
+    uint64_t process_start;    // field 22 of /proc/<pid>/stat, tells a reused pid
+    uint64_t started_unix_ms;  // of the recording
+    uint64_t updated_unix_ms;  // of this page
+    uint64_t elapsed_ms;       // since the start of the recording
+    uint64_t own_bytes;        // the profiler's own data
+    uint32_t site_rows;        // filled ones, largest live bytes first
+    uint32_t leak_rows;        // filled ones, fastest growing first
+    uint32_t site_offset;      // from the start of the page
+    uint32_t leak_offset;      //
+    uint32_t row_bytes;        // of both kinds
+    uint32_t reserved;         //
+    PageCounters counters[4];  // python, native, mapped, together
 };
 static_assert(sizeof(PageHeader) == 88 + 4 * sizeof(PageCounters));
 
@@ -51,9 +51,9 @@ struct PageRow {
     uint64_t live_count, live_bytes, peak_bytes, total_count, total_bytes, largest_bytes;
     int64_t growth_bytes_per_s;  // leak candidates: of the troughs, since watched
     uint32_t line;
-    uint32_t domain;             // 0 python, 1 native, 2 mapped
-    char function[64];           // UTF-8, ends with a zero byte; longer names lose their beginning
-    char file[128];              //
+    uint32_t domain;    // 0 python, 1 native, 2 mapped
+    char function[64];  // UTF-8, ends with a zero byte; longer names lose their beginning
+    char file[128];     //
 };
 static_assert(sizeof(PageRow) == 256);
 

@@ -2,9 +2,9 @@
 //
 // The key is the address of the running bytecode instruction (or of the native caller) and the domain. An entry is one
 // 64-bit word, so that every thread may read and write it. The slot is taken from the address's low bits, where the
-// instructions of a program spread well enough; the word is the site, exclusive-or the whole key shifted to the top. The
-// key's bits that name the slot overlap the site's, and are the same for all keys of the slot: they cancel out. Slot and
-// word together are the whole key: a hit is never wrong.
+// instructions of a program spread well enough; the word is the site, exclusive-or the whole key shifted to the top.
+// The key's bits that name the slot overlap the site's, and are the same for all keys of the slot: they cancel out.
+// Slot and word together are the whole key: a hit is never wrong.
 #pragma once
 
 #include <atomic>

@@ -68,6 +68,8 @@ bool SiteTable::grow_index() noexcept {
     return true;
 }
 
-size_t SiteTable::own_bytes() const noexcept { return sites_.used_bytes() + index_size_ * sizeof(uint32_t); }
+size_t SiteTable::own_bytes() const noexcept {
+    return sites_.used_bytes() + index_size_ * sizeof(uint32_t);
+}
 
 }  // namespace flyweight::memory

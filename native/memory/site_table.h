@@ -28,9 +28,9 @@ struct Location {
 struct alignas(64) Site {
     // What the exclusive writer touches lies in one cache line.
     ExclusiveCounter allocated_count, allocated_bytes, freed_count;
-    ExclusiveCounter live;        // bytes
-    SharedCounter mark;           // see Level
-    ExclusiveCounter own_peak;    //
+    ExclusiveCounter live;      // bytes
+    SharedCounter mark;         // see Level
+    ExclusiveCounter own_peak;  //
     ExclusiveCounter largest_bytes;
     Domain domain;
     uint32_t history;  // its slot in the history table, 0: none

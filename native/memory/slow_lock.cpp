@@ -17,13 +17,17 @@ void SlowLock::acquire() noexcept {
     taken.fetch_add(1, std::memory_order_relaxed);
 }
 
-void SlowLock::release() noexcept { pthread_mutex_unlock(&mutex); }
+void SlowLock::release() noexcept {
+    pthread_mutex_unlock(&mutex);
+}
 
 void SlowLock::reset_in_child() noexcept {
     // The child's only thread holds it, but a recursive mutex remembers its owner by a thread id that is the parent's.
     mutex = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
 }
 
-unsigned long SlowLock::times_taken() noexcept { return taken.load(std::memory_order_relaxed); }
+unsigned long SlowLock::times_taken() noexcept {
+    return taken.load(std::memory_order_relaxed);
+}
 
 }  // namespace flyweight::memory

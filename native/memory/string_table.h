@@ -10,7 +10,8 @@ namespace flyweight::memory {
 
 class StringTable {
   public:
-    static constexpr size_t kLongestName = 1024;  // bytes; longer names keep their end, which tells more than their start
+    static constexpr size_t kLongestName =
+        1024;  // bytes; longer names keep their end, which tells more than their start
 
     bool reserve() noexcept;
     // The number of the string; 0 is the empty string, also returned when the table is full. Under the slow lock.

@@ -36,6 +36,8 @@ struct ProfilerScope {
     ProfilerScope(const ProfilerScope&) = delete;
     ProfilerScope& operator=(const ProfilerScope&) = delete;
 };
-inline bool in_profiler() noexcept { return this_thread.busy != 0; }
+inline bool in_profiler() noexcept {
+    return this_thread.busy != 0;
+}
 
 }  // namespace flyweight::memory

@@ -15,8 +15,8 @@ bool Tracker::reserve() noexcept {
         sampled_pages_ =
             static_cast<std::atomic<uintptr_t>*>(reserve_pages(ShadowMap::kChunks * sizeof(std::atomic<uintptr_t>)));
     }
-    return sampled_pages_ != nullptr && shadow.reserve() && sites.reserve() && strings.reserve() &&
-           stacks.reserve() && samples.reserve();
+    return sampled_pages_ != nullptr && shadow.reserve() && sites.reserve() && strings.reserve() && stacks.reserve() &&
+           samples.reserve();
 }
 
 void Tracker::begin(const Settings& wanted) noexcept {
@@ -33,7 +33,8 @@ void Tracker::begin(const Settings& wanted) noexcept {
         // Pages of the directory that were never touched stay so.
         if (!resident_bytes(reinterpret_cast<char*>(sampled_pages_) + i * kPageSize, kPageSize)) continue;
         for (size_t j = 0; j < kPageSize / sizeof(uintptr_t); ++j) {
-            const uintptr_t pages = sampled_pages_[i * kPageSize / sizeof(uintptr_t) + j].load(std::memory_order_relaxed);
+            const uintptr_t pages =
+                sampled_pages_[i * kPageSize / sizeof(uintptr_t) + j].load(std::memory_order_relaxed);
             if (pages == 0) continue;
             const uintptr_t bias = sampled_bias(i * kPageSize / sizeof(uintptr_t) + j);
             drop_pages(reinterpret_cast<void*>(pages + bias), ShadowMap::kChunkBytes / kPageSize);

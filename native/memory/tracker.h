@@ -22,11 +22,11 @@ namespace flyweight::memory {
 
 // Reasons for a hook to leave its short path.
 enum Attention : uint32_t {
-    kStopped = 1,        // not recording: pass through
-    kPhasesOpen = 2,     // somebody wants to know what a stretch of code allocates
-    kClockLate = 4,      // the ticker is not running: look at the clock ourselves
-    kFullStacks = 8,     // every block's whole stack
-    kSampledOnly = 16,   // only sampled blocks are recorded
+    kStopped = 1,         // not recording: pass through
+    kPhasesOpen = 2,      // somebody wants to know what a stretch of code allocates
+    kClockLate = 4,       // the ticker is not running: look at the clock ourselves
+    kFullStacks = 8,      // every block's whole stack
+    kSampledOnly = 16,    // only sampled blocks are recorded
     kTooMuchMemory = 32,  // the profiler's own data reached its limit: turn to sampling
     kApart = 128,         // hooks that take Python to be alone are stuck in a chain, and it is not
     kOurOwn = 256,        // the profiler calls something of Python's that allocates
@@ -78,7 +78,7 @@ class Tracker {
     std::atomic<uint32_t> degraded_reason{0};
     SharedCounter untracked_frees, lost_frees, limit_hits;
     std::atomic<int64_t> limit_site{-1};  // the first that was refused
-    SharedCounter own_bytes;  // as last measured by the ticker
+    SharedCounter own_bytes;              // as last measured by the ticker
 
     void set_tick(uint32_t now) noexcept {
         tick.store(now, std::memory_order_relaxed);
@@ -89,13 +89,13 @@ class Tracker {
     void begin(const Settings& wanted) noexcept;
     void end() noexcept;
 
-    // A block was allocated by `site`, which is one. False: the total went over the limit, and the caller may refuse the block.
-    // kAlone: only Python's domain is tracked, whose level then is the total. kMaybeLarge: the caller has not ruled out
-    // that the size needs a large record.
+    // A block was allocated by `site`, which is one. False: the total went over the limit, and the caller may refuse
+    // the block. kAlone: only Python's domain is tracked, whose level then is the total. kMaybeLarge: the caller has
+    // not ruled out that the size needs a large record.
     template <Domain kDomain, Access kAccess, bool kAlone = false, bool kMaybeLarge = true>
     bool allocated(void* block, uint64_t size, SiteId site) noexcept;
-    // The same for the exclusive writer and a block of no more than kLargestShort bytes, as long as nothing is out of the
-    // ordinary. False: nothing was counted but the thread's countdown; see `uncounted`.
+    // The same for the exclusive writer and a block of no more than kLargestShort bytes, as long as nothing is out of
+    // the ordinary. False: nothing was counted but the thread's countdown; see `uncounted`.
     template <Domain kDomain, bool kAlone>
     bool allocated_plainly(void* block, uint64_t size, SiteId site) noexcept;
     static void uncounted(uint64_t size) noexcept { this_thread.until_sample += static_cast<int64_t>(size); }

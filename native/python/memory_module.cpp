@@ -65,14 +65,18 @@ PyObject* one_row(const int64_t (&values)[kColumns]) {
     return PyBytes_FromStringAndSize(reinterpret_cast<const char*>(values), sizeof values);
 }
 
-int64_t tick_ms(uint32_t tick) noexcept { return int64_t{tick} * kTickMs; }
+int64_t tick_ms(uint32_t tick) noexcept {
+    return int64_t{tick} * kTickMs;
+}
 
 int64_t age_ms(uint32_t tick) noexcept {
     const auto now = static_cast<int64_t>(stopped_elapsed_ms());
     return now > tick_ms(tick) ? now - tick_ms(tick) : 0;
 }
 
-int64_t rounded(double value) noexcept { return static_cast<int64_t>(std::llround(value)); }
+int64_t rounded(double value) noexcept {
+    return static_cast<int64_t>(std::llround(value));
+}
 
 bool bad_site(long long site) {
     if (site > 0 && static_cast<size_t>(site) < tracker.sites.size()) return false;
@@ -91,8 +95,9 @@ SiteId site_of_record(const Record& record) {
 }
 
 PyObject* start(PyObject*, PyObject* args, PyObject* keywords) {
-    static const char* names[] = {"sampled",         "native",      "full_stacks", "native_stacks", "sample_interval_bytes",
-                                  "own_limit_bytes", "limit_bytes", "seed",        "page",          nullptr};
+    static const char* names[] = {
+        "sampled",         "native",      "full_stacks", "native_stacks", "sample_interval_bytes",
+        "own_limit_bytes", "limit_bytes", "seed",        "page",          nullptr};
     int sampled = 0, native = 0, full_stacks = 0, native_stacks = 0;
     unsigned long long interval = 0, own_limit = 0, limit = 0, seed = 0;
     const char* page = "";
@@ -136,14 +141,18 @@ PyObject* stop(PyObject*, PyObject*) {
     Py_RETURN_NONE;
 }
 
-PyObject* active(PyObject*, PyObject*) { return PyBool_FromLong(recording()); }
+PyObject* active(PyObject*, PyObject*) {
+    return PyBool_FromLong(recording());
+}
 
-constexpr const char* kStatusColumns[] = {
-    "recording",        "sampled",         "native",           "full_stacks",     "native_stacks",
-    "sample_interval_bytes", "started_unix_ms", "elapsed_ms",  "degraded_at_ms",  "degraded_reason",
-    "untracked_frees",  "lost_frees",      "limit_bytes",      "limit_hits",      "displaced_python",
-    "displaced_native", "patched_libraries", "ticker_running", "site_count",      "session",
-    "file_mapping_bytes", "slow_lock_taken",  "limit_site"};
+constexpr const char* kStatusColumns[] = {"recording",        "sampled",           "native",
+                                          "full_stacks",      "native_stacks",     "sample_interval_bytes",
+                                          "started_unix_ms",  "elapsed_ms",        "degraded_at_ms",
+                                          "degraded_reason",  "untracked_frees",   "lost_frees",
+                                          "limit_bytes",      "limit_hits",        "displaced_python",
+                                          "displaced_native", "patched_libraries", "ticker_running",
+                                          "site_count",       "session",           "file_mapping_bytes",
+                                          "slow_lock_taken",  "limit_site"};
 
 PyObject* status(PyObject*, PyObject*) {
     const Settings& settings = tracker.settings;
@@ -175,7 +184,7 @@ PyObject* status(PyObject*, PyObject*) {
     return one_row(row);
 }
 
-constexpr const char* kCounterColumns[] = {"current_bytes",      "peak_bytes",         "allocated_bytes", "freed_bytes",
+constexpr const char* kCounterColumns[] = {"current_bytes",    "peak_bytes",         "allocated_bytes", "freed_bytes",
                                            "allocation_count", "deallocation_count", "live_count"};
 
 PyObject* counters(PyObject*, PyObject*) {
@@ -193,8 +202,9 @@ PyObject* counters(PyObject*, PyObject*) {
     return rows.take(kDomains + 1);
 }
 
-constexpr const char* kSiteColumns[] = {"site",       "file",       "function",    "line",        "domain",        "live_count",
-                                        "live_bytes", "peak_bytes", "total_count", "total_bytes", "largest_bytes", "first_seen_ms"};
+constexpr const char* kSiteColumns[] = {"site",        "file",        "function",      "line",
+                                        "domain",      "live_count",  "live_bytes",    "peak_bytes",
+                                        "total_count", "total_bytes", "largest_bytes", "first_seen_ms"};
 
 PyObject* sites(PyObject*, PyObject*) {
     const size_t count = tracker.sites.size();
@@ -335,10 +345,10 @@ PyObject* series(PyObject*, PyObject*) {
     return rows.take(filled);
 }
 
-constexpr const char* kSampleColumns[] = {"stack",         "native_stack", "domain",      "live_samples",
-                                          "live_bytes",    "live_count",   "total_samples", "total_bytes",
-                                          "total_count",   "live_bytes_variance", "total_bytes_variance", "oldest_ms",
-                                          "site"};
+constexpr const char* kSampleColumns[] = {
+    "stack",         "native_stack", "domain",      "live_samples",        "live_bytes",           "live_count",
+    "total_samples", "total_bytes",  "total_count", "live_bytes_variance", "total_bytes_variance", "oldest_ms",
+    "site"};
 
 PyObject* samples(PyObject*, PyObject*) {
     SampleTable& table = tracker.samples;
@@ -390,11 +400,11 @@ PyObject* stack(PyObject*, PyObject* argument) {
         const StackNode node = tracker.stacks[at];
         const Site& site = tracker.sites[node.place];
         const std::string_view file = tracker.strings[site.file], function = tracker.strings[site.function];
-        PyObject* frame = Py_BuildValue(
-            "(NiNN)", PyUnicode_DecodeUTF8(file.data(), static_cast<Py_ssize_t>(file.size()), "replace"),
-            static_cast<int>(site.line),
-            PyUnicode_DecodeUTF8(function.data(), static_cast<Py_ssize_t>(function.size()), "replace"),
-            PyBool_FromLong(node.entry));
+        PyObject* frame =
+            Py_BuildValue("(NiNN)", PyUnicode_DecodeUTF8(file.data(), static_cast<Py_ssize_t>(file.size()), "replace"),
+                          static_cast<int>(site.line),
+                          PyUnicode_DecodeUTF8(function.data(), static_cast<Py_ssize_t>(function.size()), "replace"),
+                          PyBool_FromLong(node.entry));
         if (frame == nullptr || PyList_Append(frames, frame) != 0) {
             Py_XDECREF(frame);
             Py_DECREF(frames);
@@ -531,30 +541,30 @@ PyObject* close_detached_readers(PyObject*, PyObject*) {
     Py_RETURN_NONE;
 }
 
-PyMethodDef kMethods[] = {
-    {"start", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(start)), METH_VARARGS | METH_KEYWORDS, nullptr},
-    {"stop", stop, METH_NOARGS, nullptr},
-    {"active", active, METH_NOARGS, nullptr},
-    {"status", status, METH_NOARGS, nullptr},
-    {"counters", counters, METH_NOARGS, nullptr},
-    {"sites", sites, METH_NOARGS, nullptr},
-    {"string", string, METH_O, nullptr},
-    {"ages", ages, METH_VARARGS, nullptr},
-    {"blocks", blocks, METH_VARARGS, nullptr},
-    {"histories", histories, METH_NOARGS, nullptr},
-    {"series", series, METH_NOARGS, nullptr},
-    {"samples", samples, METH_NOARGS, nullptr},
-    {"stack", stack, METH_O, nullptr},
-    {"native_stack", native_stack, METH_O, nullptr},
-    {"symbol", symbol, METH_O, nullptr},
-    {"own_memory", own_memory, METH_NOARGS, nullptr},
-    {"phase_begin", phase_begin, METH_NOARGS, nullptr},
-    {"phase_end", phase_end, METH_O, nullptr},
-    {"phase_read", phase_read, METH_O, nullptr},
-    {"set_limit", set_limit, METH_O, nullptr},
-    {"tick", do_tick, METH_NOARGS, nullptr},
-    {"probe", do_probe, METH_NOARGS, nullptr},
-    {nullptr, nullptr, 0, nullptr}};
+PyMethodDef kMethods[] = {{"start", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(start)),
+                           METH_VARARGS | METH_KEYWORDS, nullptr},
+                          {"stop", stop, METH_NOARGS, nullptr},
+                          {"active", active, METH_NOARGS, nullptr},
+                          {"status", status, METH_NOARGS, nullptr},
+                          {"counters", counters, METH_NOARGS, nullptr},
+                          {"sites", sites, METH_NOARGS, nullptr},
+                          {"string", string, METH_O, nullptr},
+                          {"ages", ages, METH_VARARGS, nullptr},
+                          {"blocks", blocks, METH_VARARGS, nullptr},
+                          {"histories", histories, METH_NOARGS, nullptr},
+                          {"series", series, METH_NOARGS, nullptr},
+                          {"samples", samples, METH_NOARGS, nullptr},
+                          {"stack", stack, METH_O, nullptr},
+                          {"native_stack", native_stack, METH_O, nullptr},
+                          {"symbol", symbol, METH_O, nullptr},
+                          {"own_memory", own_memory, METH_NOARGS, nullptr},
+                          {"phase_begin", phase_begin, METH_NOARGS, nullptr},
+                          {"phase_end", phase_end, METH_O, nullptr},
+                          {"phase_read", phase_read, METH_O, nullptr},
+                          {"set_limit", set_limit, METH_O, nullptr},
+                          {"tick", do_tick, METH_NOARGS, nullptr},
+                          {"probe", do_probe, METH_NOARGS, nullptr},
+                          {nullptr, nullptr, 0, nullptr}};
 
 template <size_t kCount>
 bool add_names(PyObject* module, const char* name, const char* const (&columns)[kCount]) {
@@ -591,12 +601,12 @@ bool register_at_exit() {
 
 int execute(PyObject* module) {
     static const char* const domains[] = {"python", "native", "mapped"};
-    const bool added = add_names(module, "DOMAINS", domains) && add_names(module, "STATUS_COLUMNS", kStatusColumns) &&
-                       add_names(module, "COUNTER_COLUMNS", kCounterColumns) &&
-                       add_names(module, "SITE_COLUMNS", kSiteColumns) && add_names(module, "AGE_COLUMNS", kAgeColumns) &&
-                       add_names(module, "SERIES_COLUMNS", kSeriesColumns) &&
-                       add_names(module, "SAMPLE_COLUMNS", kSampleColumns) &&
-                       add_names(module, "OWN_COLUMNS", kOwnColumns) && add_names(module, "PHASE_COLUMNS", kPhaseColumns);
+    const bool added =
+        add_names(module, "DOMAINS", domains) && add_names(module, "STATUS_COLUMNS", kStatusColumns) &&
+        add_names(module, "COUNTER_COLUMNS", kCounterColumns) && add_names(module, "SITE_COLUMNS", kSiteColumns) &&
+        add_names(module, "AGE_COLUMNS", kAgeColumns) && add_names(module, "SERIES_COLUMNS", kSeriesColumns) &&
+        add_names(module, "SAMPLE_COLUMNS", kSampleColumns) && add_names(module, "OWN_COLUMNS", kOwnColumns) &&
+        add_names(module, "PHASE_COLUMNS", kPhaseColumns);
     if (!added || !register_at_exit() || PyModule_AddIntConstant(module, "AGE_BINS", kAgeBins) != 0 ||
         PyModule_AddIntConstant(module, "HISTORY_WINDOWS", kHistoryWindows) != 0) {
         return -1;
@@ -604,15 +614,16 @@ int execute(PyObject* module) {
     return 0;
 }
 
-PyModuleDef_Slot kSlots[] = {
-    {Py_mod_exec, reinterpret_cast<void*>(execute)},
+PyModuleDef_Slot kSlots[] = {{Py_mod_exec, reinterpret_cast<void*>(execute)},
 #if PY_VERSION_HEX >= 0x030c0000
-    {Py_mod_multiple_interpreters, Py_MOD_PER_INTERPRETER_GIL_SUPPORTED},
+                             {Py_mod_multiple_interpreters, Py_MOD_PER_INTERPRETER_GIL_SUPPORTED},
 #endif
-    {0, nullptr}};
+                             {0, nullptr}};
 
 PyModuleDef kModule = {PyModuleDef_HEAD_INIT, "_memory", nullptr, 0, kMethods, kSlots, nullptr, nullptr, nullptr};
 
 }  // namespace
 
-PyMODINIT_FUNC PyInit__memory() { return PyModuleDef_Init(&kModule); }
+PyMODINIT_FUNC PyInit__memory() {
+    return PyModuleDef_Init(&kModule);
+}
