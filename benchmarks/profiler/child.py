@@ -24,9 +24,9 @@ class Prepared:
     """A workload under its profiler, run once, with all start-up work done and its processor time taken."""
 
     def __init__(self, request: dict[str, object]) -> None:
-        self.profiler, self.rounds = str(request["profiler"]), request["rounds"]
-        places = request.get("places") or []
-        assert isinstance(places, list) and isinstance(self.rounds, int)
+        places, rounds = request.get("places") or [], request["rounds"]
+        assert isinstance(places, list) and isinstance(rounds, int)
+        self.profiler, self.rounds = str(request["profiler"]), rounds
         start = process_time()
         self.end = profilers.begin(self.profiler)
         self.start_cpu_s = process_time() - start

@@ -96,7 +96,7 @@ def has_valgrind() -> bool:
 
 
 def instructions(request: dict[str, Any]) -> int:
-    """Instructions of the job on its thread, counted by callgrind, which leaves the process its own malloc and our hooks.
+    """Instructions of the job on its thread, by callgrind, which leaves the process its own malloc and so our hooks.
 
     The profiler's own thread works by the wall clock, which callgrind stretches fifty-fold: its share would be fifty
     times too large.

@@ -64,7 +64,7 @@ def _begin_ours(profiler: str) -> Ending:
 
 
 def settle(profiler: str) -> None:
-    """Do at once what ``profiler`` would do over its first seconds, so that a measurement of its steady cost can begin."""
+    """Do at once what ``profiler`` would do over its first seconds, so that its steady cost can be measured."""
     if profiler not in OURS or profiler == IDLE:
         return
     from flyweight import _memory

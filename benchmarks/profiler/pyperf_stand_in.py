@@ -32,7 +32,7 @@ class Runner:
     loops: dict[str, int]
     least_s = 0.1
     seconds: dict[str, float]
-    settle: Callable[[], None]
+    profiler: str
 
     def __init__(self, **options: object) -> None:
         self.metadata: dict[str, object] = {}
@@ -92,7 +92,7 @@ class Runner:
             self.loops[name] = loops
         if loops > 1:
             time_func(1)
-        self.settle()
+        profilers.settle(self.profiler)
         gc.collect()
         self.seconds[name] = time_func(loops)
 
@@ -109,9 +109,8 @@ def run_script(request: dict[str, object]) -> dict[str, object]:
     sys.modules["pyperf"] = pyperf
     sys.argv = [script, *arguments]
     sys.path.insert(0, os.path.dirname(script))
-    profiler = str(request["profiler"])
-    end = profilers.begin(profiler)
-    Runner.settle = lambda self: profilers.settle(profiler)  # type: ignore[assignment]
+    Runner.profiler = str(request["profiler"])
+    end = profilers.begin(Runner.profiler)
     runpy.run_path(script, run_name="__main__")
     evidence = end()
     if not Runner.seconds:

@@ -1,4 +1,4 @@
-"""The profilers side by side as a table for the README: ``python -m benchmarks.profiler.readme_table [profiler.json]``."""
+"""The profilers side by side for the README: ``python -m benchmarks.profiler.readme_table [profiler.json]``."""
 
 from __future__ import annotations
 

@@ -20,11 +20,6 @@ def test_another_tool_starts_and_stops_in_every_order(tool: str, mode: str) -> N
     survive("other_tools", tool, mode)
 
 
-@needs("memray")
-def test_two_other_tools_start_and_stop_in_every_order() -> None:
-    survive("other_tools", "all_three")
-
-
 @pytest.mark.parametrize("case", ["tracemalloc_all_the_time", "tracemalloc_within"])
 def test_nothing_is_lost_beside_tracemalloc(case: str) -> None:
     survive("other_tools", case)

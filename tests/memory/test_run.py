@@ -11,7 +11,10 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from command_process import COMMAND, environment
+
+from flyweight import cli
 
 PRINT_SELF = """
 import sys
@@ -47,7 +50,6 @@ def script(directory: Path, content: str, name: str = "program.py") -> Path:
 def check_as_python(cwd: Path, *arguments: object, text: str | None = None) -> subprocess.CompletedProcess[str]:
     """Output, errors and exit status must be those of python itself; returns what python did."""
     expected = run(*arguments, cwd=cwd, python=True, text=text)
-    # python takes -m and -c as we do
     found = run("--quiet", *arguments, cwd=cwd, text=text)
     assert (found.returncode, found.stdout) == (expected.returncode, expected.stdout), found.stderr
     assert found.stderr == expected.stderr
@@ -303,6 +305,13 @@ def test_a_wrong_option_is_a_usage_error(tmp_path: Path, arguments: list[str], s
     found = run(*arguments, cwd=tmp_path)
     assert (found.returncode, found.stdout) == (2, "")
     assert said in found.stderr
+
+
+def test_an_interpreter_that_cannot_be_tracked_is_refused_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flyweight.cli.run.refusal", lambda: "this is a free-threaded build")
+    outcome = CliRunner().invoke(cli._verbs, ["run", "-c", "print('ran')"])
+    assert (outcome.exit_code, outcome.stdout) == (2, "")
+    assert outcome.stderr == "flyweight: this is a free-threaded build\n"
 
 
 def test_a_report_that_cannot_be_written_leaves_the_status_alone(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import sys
 import click
 
 from flyweight.cli.quantity import size_bytes
+from flyweight.errors import TrackingError
 from flyweight.memory.interpreter import refusal
 from flyweight.memory.run_settings import CODE, MODULE, SCRIPT, RunSettings
 from flyweight.memory.session import (
@@ -98,7 +99,7 @@ def command(
         raise click.UsageError(f"there is no directory for --output {output}")
     reason = refusal()
     if reason is not None:
-        raise click.ClickException(reason)
+        raise TrackingError(reason)
     settings = RunSettings(
         kind=kind,
         mode=mode,

@@ -61,7 +61,7 @@ def _notes(report: Report) -> list[str]:
     if report.untracked_frees:
         notes.append(f"{report.untracked_frees:,} blocks from before the recording were freed")
     if report.lost_frees:
-        notes.append(f"{report.lost_frees:,} frees were seen late: another tool stood between the program and these hooks")
+        notes.append(f"{report.lost_frees:,} frees were seen late: another tool stood in between")
     if report.displaced:
         notes.append(
             f"another tool had taken out {' and '.join(report.displaced)} hooks; what was allocated meanwhile is not "

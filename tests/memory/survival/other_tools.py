@@ -75,10 +75,6 @@ def memray() -> None:
     in_every_order(Ours, Memray)
 
 
-def all_three() -> None:
-    in_every_order(Ours, Tracemalloc, Memray)
-
-
 def tracemalloc_all_the_time() -> None:
     """With the other tool there from before to after, nothing is lost."""
     import tracemalloc

@@ -162,7 +162,7 @@ def too_deep() -> None:
         def __eq__(self, other: object) -> bool:
             return sorted([self, Bad()], key=lambda each: each == self)[0] is self
 
-    for attempt in (lambda: repr(Bad()), lambda: Bad() == Bad(), lambda: too_deep_generator()):
+    for attempt in (lambda: repr(Bad()), lambda: Bad() == Bad(), _endless):
         for _ in range(5):
             try:
                 attempt()
@@ -172,7 +172,7 @@ def too_deep() -> None:
     books.check_records()
 
 
-def too_deep_generator() -> list[object]:
+def _endless() -> list[object]:
     def generator() -> object:
         yield bytes(10)
         yield from generator()  # type: ignore[misc]
