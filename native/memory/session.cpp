@@ -121,6 +121,8 @@ StartError start_session(const Settings& settings, const char* page_prefix) noex
         known_libraries = library_generation();
         install_native_hooks();
     }
+    // Not before every hook is in: a block must not be recorded by one and returned past another.
+    tracker.attention.fetch_and(~uint32_t{kStopped}, std::memory_order_release);
     if (!start_ticker(tick)) resume_later();
     return StartError::none;
 }
@@ -129,9 +131,9 @@ void stop_session() noexcept {
     if (!is_recording) return;
     stop_ticker();
     length_ms = elapsed_ms();
+    tracker.attention.fetch_or(kStopped, std::memory_order_release);
     if (tracker.settings.native) remove_native_hooks();
     remove_python_hooks();
-    tracker.attention.fetch_or(kStopped, std::memory_order_release);
     // Threads that do not need our GIL may be inside a hook: what they have begun to count should land in this session.
     rest_ms(kGraceMs);
     tick();  // the last figures

@@ -50,7 +50,7 @@ void Tracker::begin(const Settings& wanted) noexcept {
     sampler.start(wanted.sample_interval_bytes, wanted.seed, session);
     this_thread.until_sample = 0;
     const uint32_t wants = (wanted.sampled ? kSampledOnly : 0u) | (wanted.full_stacks ? kFullStacks : 0u);
-    attention.store(wants, std::memory_order_release);
+    attention.store(wants | kStopped, std::memory_order_release);
 }
 
 void Tracker::end() noexcept {

@@ -86,7 +86,7 @@ class Tracker {
     }
 
     bool reserve() noexcept;
-    void begin(const Settings& wanted) noexcept;
+    void begin(const Settings& wanted) noexcept;  // empty books; recording begins when kStopped is taken away
     void end() noexcept;
 
     // A block was allocated by `site`, which is one. False: the total went over the limit, and the caller may refuse
