@@ -35,6 +35,24 @@ struct ReallocScope {
     ~ReallocScope() { this_thread.reallocating = nullptr; }
 };
 
+// After a refusal some small requests pass, or the interpreter could not even raise the MemoryError: 3.12 and 3.13 try
+// for ever to make the integer they need while they unwind.
+constexpr int kSmallRequestsAfterRefusal = 128;
+constexpr size_t kSmallRequest = 512;
+int small_requests_left = 0;  // under the GIL
+
+bool may_overdraw(size_t size) noexcept {
+    if (size > kSmallRequest || small_requests_left == 0) return false;
+    --small_requests_left;
+    return true;
+}
+
+struct LimitLifted {
+    const uint64_t limit = tracker.limit_bytes;
+    LimitLifted() noexcept { tracker.limit_bytes = Tracker::kNoLimit; }
+    ~LimitLifted() { tracker.limit_bytes = limit; }
+};
+
 template <int kIndex, bool kAlone>
 struct Hooks {
     static constexpr bool kHasGil = kPythonDomains[kIndex] != PYMEM_DOMAIN_RAW;
@@ -55,14 +73,21 @@ struct Hooks {
         return release_is_exclusive();
     }
     static void note_refusal() noexcept {
+        small_requests_left = kSmallRequestsAfterRefusal;
         tracker.limit_hits.add(1);
         int64_t none = -1;
         const int64_t site = site_of(Here(nullptr), Domain::python);
         tracker.limit_site.compare_exchange_strong(none, site, std::memory_order_relaxed);
     }
-    [[gnu::noinline]] static void* refuse(void* block) noexcept {
-        note_refusal();
+    [[gnu::noinline]] static void* refuse(void* block, size_t size) noexcept {
         if (tracker.recorded_size(block) != 0) record_release(block, exclusive());  // sampled ones are recorded first
+        if (may_overdraw(size)) {
+            const LimitLifted lifted;
+            record(block, size, nullptr);
+            return block;
+        }
+        note_refusal();
+        NestedScope scope;
         former[kIndex].free(former[kIndex].ctx, block);
         return nullptr;
     }
@@ -73,7 +98,7 @@ struct Hooks {
     // The ordinary goes through without a call, so that it keeps its values in registers and needs no frame. Everything
     // else leaves by a tail call.
     [[gnu::noinline]] static void* recorded_carefully(void* block, size_t size) noexcept {
-        if (block != nullptr && !record_attached<Domain::python, kAlone>(block, size)) return refuse(block);
+        if (block != nullptr && !record_attached<Domain::python, kAlone>(block, size)) return refuse(block, size);
         return block;
     }
     [[gnu::noinline]] static void* recorded_again(void* block, size_t size) noexcept {
@@ -103,7 +128,7 @@ struct Hooks {
             block = next.malloc(next.ctx, size);
         }
         if (block != nullptr && !record_attached<Domain::python, kAlone>(block, size)) [[unlikely]]
-            return refuse(block);
+            return refuse(block, size);
         return block;
     }
     static void* allocate(void*, size_t size) {
@@ -116,7 +141,7 @@ struct Hooks {
         if (block == nullptr) [[unlikely]]
             return nullptr;
         if (!record(block, size, __builtin_return_address(0))) [[unlikely]]
-            return refuse(block);
+            return refuse(block, size);
         return block;
     }
 
@@ -141,7 +166,7 @@ struct Hooks {
         void* const caller = __builtin_return_address(0);
         // Callers have checked that the product does not overflow.
         if (!record(block, count * each, caller)) [[unlikely]]
-            return refuse(block);
+            return refuse(block, size);
         return block;
     }
 
