@@ -166,7 +166,7 @@ struct Hooks {
         void* const caller = __builtin_return_address(0);
         // Callers have checked that the product does not overflow.
         if (!record(block, count * each, caller)) [[unlikely]]
-            return refuse(block, size);
+            return refuse(block, count * each);
         return block;
     }
 
@@ -178,8 +178,8 @@ struct Hooks {
         const PyMemAllocatorEx& next = former[kIndex];
         if (nested()) return next.realloc(next.ctx, block, size);
         const bool alone = exclusive();
-        if (tracker.limit_bytes != Tracker::kNoLimit && would_exceed_limit(size, tracker.recorded_size(block)))
-            [[unlikely]] {
+        if (tracker.limit_bytes != Tracker::kNoLimit && would_exceed_limit(size, tracker.recorded_size(block)) &&
+            !may_overdraw(size)) [[unlikely]] {
             note_refusal();
             return nullptr;
         }
@@ -192,7 +192,10 @@ struct Hooks {
             return nullptr;
         }
         void* const caller = __builtin_return_address(0);
-        record(moved, size, caller);
+        if (!record(moved, size, caller)) [[unlikely]] {
+            const LimitLifted lifted;  // it has been given by now
+            record(moved, size, caller);
+        }
         return moved;
     }
 
