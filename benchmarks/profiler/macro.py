@@ -61,7 +61,7 @@ def measure(
     every: int = 1,
     say: Callable[[str], None] = lambda text: None,
 ) -> MacroSet:
-    """Benchmarks below ``folder``, one in ``every``, for ``least_s`` seconds of plain time or more, ``rounds`` times."""
+    """Benchmarks below ``folder``, one in ``every``, at least ``least_s`` seconds of plain time, ``rounds`` times."""
     result = MacroSet(left_out=dict(LEFT_OUT))
     found = [one for one in sorted(folder.glob("bm_*")) if one.name.removeprefix("bm_") not in LEFT_OUT]
     for number, benchmark in enumerate(found):

@@ -10,17 +10,22 @@ PRELUDE = """
 import gc, sys
 from flyweight import _memory
 gc.disable()
+LINE = 2
 
 def start(native=False, **options):
     settings = dict(sampled=False, native=native, full_stacks=False, native_stacks=False,
                     sample_interval_bytes=524288, own_limit_bytes=0, limit_bytes=0, seed=1, page="")
     _memory.start(**{**settings, **options})
 
+# With a function, the line below its first: where it allocates. With a name, all its lines.
 def row(function, domain=0):
+    name = getattr(function, "__qualname__", function)
+    line = None if function is name else function.__code__.co_firstlineno + LINE
     columns = _memory.SITE_COLUMNS
     words = memoryview(_memory.sites()).cast("q")
     rows = [dict(zip(columns, words[at:at + len(columns)])) for at in range(0, len(words), len(columns))]
-    found = [r for r in rows if _memory.string(r["function"]) == function and r["domain"] == domain]
+    found = [r for r in rows if _memory.string(r["function"]) == name and r["domain"] == domain]
+    found = [r for r in found if line in (None, r["line"])]
     return {column: sum(r[column] for r in found) for column in columns}
 
 def counted(function, domain=0):
@@ -41,23 +46,19 @@ def test_objects_of_known_sizes_are_counted_to_the_byte(native: bool) -> None:
     run(
         f"""
 sizes = [2 + i * 37 % 3000 for i in range(20000)]
-places = list(range(20000))
 slots = [None] * 500
 one = b"x"
-def fill():
-    for place in places: slots[place % 500] = one * sizes[place]
-# `place % 500` may allocate an int: computed before.
-def fill_known(pairs):
+def fill(pairs):
     for slot, size in pairs:
         slots[slot] = one * size
-pairs = [(place % 500, sizes[place]) for place in places]
+pairs = [(place % 500, size) for place, size in enumerate(sizes)]
 start(native={native})
-fill_known(pairs)
+fill(pairs)
 held = [sys.getsizeof(value) for value in slots]
-assert counted("fill_known") == (20000, sum(33 + size for size in sizes), 500, sum(held)), counted("fill_known")
-assert row("fill_known")["largest_bytes"] == 33 + max(sizes)
+assert counted(fill) == (20000, sum(33 + size for size in sizes), 500, sum(held)), counted(fill)
+assert row(fill)["largest_bytes"] == 33 + max(sizes)
 slots[:] = [None] * 500
-assert counted("fill_known")[2:] == (0, 0)
+assert counted(fill)[2:] == (0, 0)
 _memory.stop()
 """
     )
@@ -83,10 +84,10 @@ expected = capacities(times)
 buffer = bytearray()
 start()
 grow(buffer, times)
-total, size, live, held = counted("grow")
+total, size, live, held = counted(grow)
 assert (total, size) == (len(expected), sum(expected)), (total, size, len(expected), sum(expected))
 assert (live, held) == (1, buffer.__alloc__())
-peak = row("grow")["peak_bytes"]
+peak = row(grow)["peak_bytes"]
 assert peak == max(expected), (peak, max(expected))
 _memory.stop()
 """
@@ -194,7 +195,8 @@ import ctypes
 libc = ctypes.CDLL(None)
 malloc, realloc, free = libc.malloc, libc.realloc, libc.free
 malloc.restype = realloc.restype = ctypes.c_void_p
-malloc.argtypes, realloc.argtypes, free.argtypes = [ctypes.c_size_t], [ctypes.c_void_p, ctypes.c_size_t], [ctypes.c_void_p]
+malloc.argtypes, free.argtypes = [ctypes.c_size_t], [ctypes.c_void_p]
+realloc.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
 def take(sizes): return [malloc(size) for size in sizes]
 def resize(blocks, size): return [realloc(block, size) for block in blocks]
 def give(blocks):
@@ -205,7 +207,8 @@ start(native=True)
 libc = ctypes.CDLL(None)
 malloc, realloc, free = libc.malloc, libc.realloc, libc.free
 malloc.restype = realloc.restype = ctypes.c_void_p
-malloc.argtypes, realloc.argtypes, free.argtypes = [ctypes.c_size_t], [ctypes.c_void_p, ctypes.c_size_t], [ctypes.c_void_p]
+malloc.argtypes, free.argtypes = [ctypes.c_size_t], [ctypes.c_void_p]
+realloc.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
 name = lambda f: f + ".<locals>.<listcomp>" if sys.version_info < (3, 12) else f
 blocks = take(sizes)
 assert counted(name("take"), 1)[:2] == (400, sum(sizes)), counted(name("take"), 1)

@@ -33,4 +33,6 @@ def test_the_native_tests_pass() -> None:
         [CTEST, "--test-dir", str(build), "--output-on-failure"],
     ):
         outcome = subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=900)
-        assert outcome.returncode == 0, f"{' '.join(map(str, command))}\n{outcome.stdout[-8000:]}\n{outcome.stderr[-4000:]}"
+        assert outcome.returncode == 0, (
+            f"{' '.join(map(str, command))}\n{outcome.stdout[-8000:]}\n{outcome.stderr[-4000:]}"
+        )

@@ -178,7 +178,7 @@ def test_python_only_shows_one_domain() -> None:
     ("status", "said"),
     [
         ({"untracked_frees": 1234}, "1,234 blocks from before the recording were freed"),
-        ({"lost_frees": 3}, "3 frees could not be counted"),
+        ({"lost_frees": 3}, "3 frees were seen late"),
         ({"displaced_python": 1}, "another tool"),
         ({"limit_bytes": 5_000_000, "limit_hits": 2}, "2 allocations were refused by the limit of 5.0 MB"),
         ({"sampled": 1, "degraded_reason": 1, "degraded_at_ms": 2500}, "turned into sampling after 2.5 s"),

@@ -1,4 +1,4 @@
-"""Sampled mode estimates without bias, within the error it states. A thousand seeds: test_sampler.cpp and `make soak`."""
+"""Sampled mode estimates without bias, within the error it states. A thousand seeds: test_sampler.cpp."""
 
 from __future__ import annotations
 

@@ -20,10 +20,12 @@ def start(native):
     _memory.start(sampled=False, native=native, full_stacks=False, native_stacks=False, sample_interval_bytes=65536,
                   own_limit_bytes=0, limit_bytes=0, seed=1, page="")
 def row(function):
+    line = function.__code__.co_firstlineno + 2  # where it allocates
     columns = _memory.SITE_COLUMNS
     words = memoryview(_memory.sites()).cast("q")
     rows = [dict(zip(columns, words[at:at + len(columns)])) for at in range(0, len(words), len(columns))]
-    found = [r for r in rows if _memory.string(r["function"]) == function and r["domain"] == 0]
+    found = [r for r in rows if _memory.string(r["function"]) == function.__qualname__]
+    found = [r for r in found if r["domain"] == 0 and r["line"] == line]
     return {column: sum(r[column] for r in found) for column in columns}
 def pairs(seed, count):
     generator = random.Random(seed)
@@ -44,12 +46,12 @@ start({native})
 threads = [threading.Thread(target=allocate, args=(each,)) for each in work]
 for thread in threads: thread.start()
 for thread in threads: thread.join()
-found = row("allocate")
+found = row(allocate)
 assert found["total_count"] == 200000, found
 assert found["total_bytes"] == sum(33 + size for each in work for _, size in each), found
 assert (found["live_count"], found["live_bytes"]) == held(), (found, held())
 slots[:] = [None] * len(slots)
-assert row("allocate")["live_bytes"] == 0
+assert row(allocate)["live_bytes"] == 0
 _memory.stop()
 """
     )
@@ -66,7 +68,7 @@ def churn(seed):
     while not ending:
         allocate(work)
         zlib.compress(b"text" * 5000)  # without the GIL, from the native heap
-threads = [threading.Thread(target=churn, args=(seed,)) for seed in range(12)]
+threads = [threading.Thread(target=churn, args=(seed,), daemon=True) for seed in range(12)]
 for thread in threads: thread.start()
 for recording in range(12):
     start(native=recording % 2 == 0)
@@ -77,7 +79,7 @@ for thread in threads: thread.join()
 start(True)
 slots[:] = [None] * len(slots)
 allocate(pairs(1, 1000))
-found = row("allocate")
+found = row(allocate)
 assert (found["live_count"], found["live_bytes"]) == held(), (found, held())
 _memory.stop()
 """
@@ -98,7 +100,7 @@ while any(thread.is_alive() for thread in threads):
     _memory.counters(), _memory.samples(), _memory.series(), _memory.histories(), _memory.own_memory()
     reads += 1
 assert reads > 0
-found = row("allocate")
+found = row(allocate)
 assert (found["total_count"], found["live_count"], found["live_bytes"]) == (160000, *held()), (found, held())
 _memory.stop()
 """
@@ -117,21 +119,21 @@ others = [None] * 100
 def churn():
     while not ending:
         for i in range(100): others[i] = one * (100 + i)
-threads = [threading.Thread(target=churn) for _ in range(6)]
+threads = [threading.Thread(target=churn, daemon=True) for _ in range(6)]
 for thread in threads: thread.start()
 allocate(pairs(1, 5000))
 for number in range(8):
     child = os.fork()
     if child == 0:
         allocate(pairs(number + 2, 5000))
-        found = row("allocate")
+        found = row(allocate)
         good = found["total_count"] == 5000 * 2 and (found["live_count"], found["live_bytes"]) == held()
         os.write(2, b"" if good else repr((found, held())).encode())
         os._exit(0 if good else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 ending = True
 for thread in threads: thread.join()
-found = row("allocate")
+found = row(allocate)
 assert (found["total_count"], found["live_count"], found["live_bytes"]) == (5000, *held()), (found, held())
 _memory.stop()
 """

@@ -73,8 +73,8 @@ inline constexpr int kScale = 2;
 
 }  // namespace check
 
-#define TEST(name)                                      \
-    static void test_##name();                          \
+#define TEST(name)                                       \
+    static void test_##name();                           \
     static check::Test entry_##name(#name, test_##name); \
     static void test_##name()
 #define CHECK(condition) check::report(bool(condition), __FILE__, __LINE__, #condition)

@@ -36,7 +36,9 @@ struct Model {
     };
     std::map<uintptr_t, Mapping> pages;  // by page number
 
-    void unmap(uintptr_t first, uintptr_t count) { pages.erase(pages.lower_bound(first), pages.lower_bound(first + count)); }
+    void unmap(uintptr_t first, uintptr_t count) {
+        pages.erase(pages.lower_bound(first), pages.lower_bound(first + count));
+    }
     void map(uintptr_t first, uintptr_t count, Mapping mapping) {
         unmap(first, count);
         for (uintptr_t i = 0; i < count; ++i) pages[first + i] = mapping;
@@ -166,7 +168,8 @@ TEST(threads_map_and_unmap_areas_of_their_own) {
             for (int i = 0; i < 2000; ++i) {
                 MappingChange change;
                 const uintptr_t start = area + random.below(64) * kPage;
-                random.one_in(2) ? change.map(start, kPage * 2, MappingKind::anonymous, mine) : change.unmap(start, kPage);
+                random.one_in(2) ? change.map(start, kPage * 2, MappingKind::anonymous, mine)
+                                 : change.unmap(start, kPage);
             }
             MappingChange change;
             change.unmap(area, uintptr_t{1} << 40);

@@ -60,11 +60,12 @@ void begin() {
     exclusive_thread = true;
     tracker.begin(settings);
     install_native_hooks();
+    tracker.attention.fetch_and(~uint32_t{kStopped});
 }
 
 void end() {
-    remove_native_hooks();
     tracker.end();
+    remove_native_hooks();
 }
 
 // What has been counted between two looks.
@@ -95,8 +96,7 @@ void check_change(const Change& found, const Change& wanted, int line) {
     std::fprintf(stderr, "  allocated %lld (%lld bytes), freed %lld (%lld bytes)\n", (long long)found.allocated,
                  (long long)found.allocated_bytes, (long long)found.freed, (long long)found.freed_bytes);
 }
-#define CHECK_CHANGE(domain, steps, ...) \
-    check_change(change_in(domain, [&] steps), Change{__VA_ARGS__}, __LINE__)
+#define CHECK_CHANGE(domain, steps, ...) check_change(change_in(domain, [&] steps), Change{__VA_ARGS__}, __LINE__)
 
 bool ready() {
     return library.handle != nullptr || (tracker.reserve() && library.open());
@@ -135,11 +135,14 @@ TEST(every_member_of_the_family_counts_the_size_asked_for) {
     CHECK_CHANGE(Domain::native, { blocks.push_back(library.take_aligned(16, 16)); }, 1, 16, 0, 0);
     CHECK_CHANGE(Domain::native, { blocks.push_back(library.take_memalign(4096, 10)); }, 1, 10, 0, 0);
     CHECK_CHANGE(Domain::native, { blocks.push_back(library.take_pages(100)); }, 1, 100, 0, 0);
-    CHECK_CHANGE(Domain::native, {
-        void* block = nullptr;
-        CHECK_EQUAL(library.take_posix(&block, 32, 77), 0);
-        blocks.push_back(block);
-    }, 1, 77, 0, 0);
+    CHECK_CHANGE(
+        Domain::native,
+        {
+            void* block = nullptr;
+            CHECK_EQUAL(library.take_posix(&block, 32, 77), 0);
+            blocks.push_back(block);
+        },
+        1, 77, 0, 0);
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)  // whose strdup allocates by itself
     CHECK_CHANGE(Domain::native, { blocks.push_back(library.take_copy("four")); }, 1, 5, 0, 0);
 #else
@@ -150,9 +153,12 @@ TEST(every_member_of_the_family_counts_the_size_asked_for) {
         CHECK(block != nullptr);
         std::memset(block, 0xff, 1);
     }
-    CHECK_CHANGE(Domain::native, {
-        for (void* block : blocks) library.give(block);
-    }, 0, 0, 13, 0 + 1 + 100000 + 21 + 0 + 33 + 45 + 128 + 16 + 10 + 100 + 77 + 5);
+    CHECK_CHANGE(
+        Domain::native,
+        {
+            for (void* block : blocks) library.give(block);
+        },
+        0, 0, 13, 0 + 1 + 100000 + 21 + 0 + 33 + 45 + 128 + 16 + 10 + 100 + 77 + 5);
     end();
 }
 
@@ -203,13 +209,16 @@ TEST(mappings_are_followed_through_unmap_remap_and_replacement) {
     CHECK_CHANGE(Domain::mapped, { library.unmap(start + 4 * kPage, kPage); }, 2, 9 * kPage, 1, 10 * kPage);
     CHECK_CHANGE(Domain::mapped, { library.unmap(start, 4 * kPage); }, 0, 0, 1, 4 * kPage);
     start += 5 * kPage;
-    CHECK_CHANGE(Domain::mapped, { start = static_cast<char*>(library.remap(start, 5 * kPage, 50 * kPage, MREMAP_MAYMOVE)); },
-                 1, 50 * kPage, 1, 5 * kPage);
+    CHECK_CHANGE(
+        Domain::mapped, { start = static_cast<char*>(library.remap(start, 5 * kPage, 50 * kPage, MREMAP_MAYMOVE)); }, 1,
+        50 * kPage, 1, 5 * kPage);
     CHECK(start != MAP_FAILED);
-    CHECK_CHANGE(Domain::mapped, { CHECK(library.remap(start, 50 * kPage, size_t(1) << 60, 0) == MAP_FAILED); }, 0, 0, 0, 0);
+    CHECK_CHANGE(
+        Domain::mapped, { CHECK(library.remap(start, 50 * kPage, size_t(1) << 60, 0) == MAP_FAILED); }, 0, 0, 0, 0);
     CHECK_CHANGE(Domain::mapped, { CHECK(library.map(size_t(1) << 60) == MAP_FAILED); }, 0, 0, 0, 0);
     CHECK_CHANGE(Domain::mapped, { CHECK(library.unmap(start + 1, kPage) != 0); }, 0, 0, 0, 0);
-    CHECK_CHANGE(Domain::mapped, { library.map_at(start + 10 * kPage, 10 * kPage); }, 3, (10 + 30 + 10) * kPage, 1, 50 * kPage);
+    CHECK_CHANGE(
+        Domain::mapped, { library.map_at(start + 10 * kPage, 10 * kPage); }, 3, (10 + 30 + 10) * kPage, 1, 50 * kPage);
     CHECK_CHANGE(Domain::mapped, { library.unmap(start, 50 * kPage); }, 0, 0, 3, 50 * kPage);
     end();
 }

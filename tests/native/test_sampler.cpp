@@ -38,8 +38,8 @@ Estimate run(const std::vector<uint32_t>& sizes, uint64_t interval, uint64_t see
 }
 
 struct Outcome {
-    double covered;         // share of the runs whose 95 % interval holds the truth
-    double bytes_deviation; // of the mean estimate, in its standard errors
+    double covered;          // share of the runs whose 95 % interval holds the truth
+    double bytes_deviation;  // of the mean estimate, in its standard errors
     double count_deviation;
 };
 
@@ -60,9 +60,11 @@ Outcome thousand_runs(const std::vector<uint32_t>& sizes, uint64_t interval) {
     };
     const Outcome outcome{double(covered) / kRuns, deviation(bytes, bytes_squared, truth),
                           deviation(count, count_squared, double(sizes.size()))};
-    std::printf("       %zu blocks, interval %llu: %.1f %% covered, mean off by %+.2f (bytes) and %+.2f (count) standard errors\n",
-                sizes.size(), static_cast<unsigned long long>(interval), 100 * outcome.covered, outcome.bytes_deviation,
-                outcome.count_deviation);
+    std::printf(
+        "       %zu blocks, interval %llu: %.1f %% covered, mean off by %+.2f (bytes) and %+.2f (count) standard "
+        "errors\n",
+        sizes.size(), static_cast<unsigned long long>(interval), 100 * outcome.covered, outcome.bytes_deviation,
+        outcome.count_deviation);
     return outcome;
 }
 
@@ -83,7 +85,7 @@ TEST(estimates_of_mixed_sizes_hold_what_they_promise) {
     check::Random random(1);
     std::vector<uint32_t> sizes;
     for (int i = 0; i < 20000; ++i) {
-        sizes.push_back(uint32_t(random.one_in(100) ? 20000 + random.below(400000)
+        sizes.push_back(uint32_t(random.one_in(100)  ? 20000 + random.below(400000)
                                  : random.one_in(10) ? 512 + random.below(8192)
                                                      : 1 + random.below(512)));
     }

@@ -16,7 +16,9 @@ namespace {
 constexpr uintptr_t kSomewhere = uintptr_t{0x5555} << 32;
 constexpr size_t kPageOfWords = kPageSize / sizeof(uint32_t) * kGranule;  // address space one page of words covers
 
-bool same(const Record& a, const Record& b) { return a.number == b.number && a.tick == b.tick && a.size == b.size; }
+bool same(const Record& a, const Record& b) {
+    return a.number == b.number && a.tick == b.tick && a.size == b.size;
+}
 
 size_t count_records(const ShadowMap& map) {
     size_t count = 0;
@@ -38,8 +40,8 @@ TEST(unknown_addresses_have_no_words) {
 
 TEST(a_record_reads_back_whatever_its_size) {
     REQUIRE(map.reserve());
-    const uint64_t sizes[] = {0, 1, 16, 17, 511, 32767, 32768, 65535, 65536, 65537, uint64_t{1} << 32,
-                              (uint64_t{1} << 47) + 5, INT64_MAX};
+    const uint64_t sizes[] = {
+        0, 1, 16, 17, 511, 32767, 32768, 65535, 65536, 65537, uint64_t{1} << 32, (uint64_t{1} << 47) + 5, INT64_MAX};
     const uint32_t numbers[] = {1, 2, kTraced - 1, kTraced, kTraced | 1, (uint32_t{1} << kNumberBits) - 1};
     for (const uint64_t size : sizes) {
         for (const uint32_t number : numbers) {
@@ -75,7 +77,8 @@ TEST(neighbours_two_granules_apart_do_not_touch) {
 
 TEST(a_record_in_the_last_granule_of_a_chunk_lies_in_one_piece) {
     REQUIRE(map.reserve());
-    const uintptr_t next_chunk = (kSomewhere >> ShadowMap::kChunkBits << ShadowMap::kChunkBits) + ShadowMap::kChunkBytes;
+    const uintptr_t next_chunk =
+        (kSomewhere >> ShadowMap::kChunkBits << ShadowMap::kChunkBits) + ShadowMap::kChunkBytes;
     const uintptr_t last = next_chunk - kGranule;
     ShadowMap::write(map.find_or_reserve(last), 3, uint64_t{1} << 40, 9);
     ShadowMap::write(map.find_or_reserve(next_chunk + (uintptr_t{1} << 20)), 4, 64, 10);
@@ -98,7 +101,8 @@ TEST(a_scan_sees_every_record_once) {
         const Record record{uint32_t(1 + random.below(kTraced * 2 - 1)), uint32_t(random.below(kLastTick)), size};
         ShadowMap::write(map.find_or_reserve(at), record.number, size, record.tick);
         reference[at] = record;
-        at += (std::max<uint64_t>(size, 17) + 15) / 16 * 16 + (random.one_in(100) ? random.below(1 << 20) / 16 * 16 : 0);
+        at +=
+            (std::max<uint64_t>(size, 17) + 15) / 16 * 16 + (random.one_in(100) ? random.below(1 << 20) / 16 * 16 : 0);
     }
     for (auto entry = reference.begin(); entry != reference.end();) {
         if (random.one_in(3)) {

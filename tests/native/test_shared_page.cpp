@@ -20,8 +20,12 @@ using namespace flyweight::memory;
 
 namespace {
 
-std::string prefix() { return "/tmp/flyweight-native-test." + std::to_string(getuid()); }
-std::string path() { return prefix() + "." + std::to_string(getpid()); }
+std::string prefix() {
+    return "/tmp/flyweight-native-test." + std::to_string(getuid());
+}
+std::string path() {
+    return prefix() + "." + std::to_string(getpid());
+}
 
 SiteId site(const char* function, uint32_t line) {
     SlowLock lock;

@@ -58,7 +58,8 @@ TEST(a_full_stack_table_gives_the_callers_node) {
     REQUIRE(stacks.reserve());
     stacks.clear();
     StackId at = 0;
-    for (size_t i = 1; i < StackTable::kCapacity; ++i) at = stacks.push(at % 1000, static_cast<SiteId>(i & 0xfffff), false);
+    for (size_t i = 1; i < StackTable::kCapacity; ++i)
+        at = stacks.push(at % 1000, static_cast<SiteId>(i & 0xfffff), false);
     for (uint32_t i = 0; i < 10; ++i) CHECK_EQUAL(stacks.push(7, 0x80000 + i, true), 7u);
     stacks.clear();
     CHECK_EQUAL(stacks.size(), 1u);

@@ -39,7 +39,8 @@ bool allocate(Domain domain, bool exclusive, uintptr_t block, uint64_t size, Sit
     void* const p = reinterpret_cast<void*>(block);
     if (tracker.sampled()) {
         this_thread.until_sample -= static_cast<int64_t>(size);
-        return this_thread.until_sample >= 0 || !tracker.sampler.fire(size) || tracker.note_sampled(p, size, site, domain);
+        return this_thread.until_sample >= 0 || !tracker.sampler.fire(size) ||
+               tracker.note_sampled(p, size, site, domain);
     }
     if (domain == Domain::python) {
         return exclusive ? tracker.allocated<Domain::python, Access::exclusive>(p, size, site)
@@ -88,10 +89,14 @@ class Addresses {
 
 uint64_t random_size(check::Random& random) {
     switch (random.below(20)) {
-        case 0: return 0;
-        case 1: return ShadowMap::kLargestShort + random.below(3) - 1;
-        case 2: return uint64_t{1} << (20 + random.below(20));
-        default: return random.below(700);
+        case 0:
+            return 0;
+        case 1:
+            return ShadowMap::kLargestShort + random.below(3) - 1;
+        case 2:
+            return uint64_t{1} << (20 + random.below(20));
+        default:
+            return random.below(700);
     }
 }
 
@@ -133,7 +138,8 @@ void model(const Settings& settings, uint64_t seed, uint64_t shared_one_in, int 
         if (step % 50 == 0) tracker.set_tick(uint32_t(step / 50));
         if (what < 48 || live.empty()) {
             const Domain domain = kDomainOf[random.below(2)];
-            const Block block{addresses.get(random), random_size(random), site(1 + uint32_t(random.below(40)), domain), exclusive};
+            const Block block{addresses.get(random), random_size(random), site(1 + uint32_t(random.below(40)), domain),
+                              exclusive};
             CHECK(allocate(domain, exclusive, block.address, block.size, block.site));
             count_in(block);
             live.push_back(block);
@@ -202,7 +208,8 @@ void model(const Settings& settings, uint64_t seed, uint64_t shared_one_in, int 
     }
     if (settings.sample_interval_bytes != 0) {
         uint64_t live_samples = 0;
-        for (uint32_t row = 1; row < tracker.samples.row_count(); ++row) live_samples += tracker.samples.row(row).live_samples;
+        for (uint32_t row = 1; row < tracker.samples.row_count(); ++row)
+            live_samples += tracker.samples.row(row).live_samples;
         uint64_t traced = 0;
         for (const Block& block : live) {
             const Record record = ShadowMap::read(tracker.shadow.find(block.address));
@@ -247,7 +254,8 @@ TEST(a_place_may_be_taken_by_a_block_whose_predecessor_was_returned_unseen) {
     REQUIRE(tracker.reserve());
     tracker.begin(exact());
     const uintptr_t block = uintptr_t{0x7100} << 32;
-    for (const uint64_t size : {uint64_t{100}, uint64_t{100000}, uint64_t{50}}) allocate(Domain::python, true, block, size, site(1));
+    for (const uint64_t size : {uint64_t{100}, uint64_t{100000}, uint64_t{50}})
+        allocate(Domain::python, true, block, size, site(1));
     Totals totals[kDomains + 1];
     add_up(totals);
     CHECK_EQUAL(tracker.lost_frees.get(), 2u);
@@ -371,7 +379,8 @@ TEST(charges_without_records_count_like_blocks) {
 TEST(a_new_session_remembers_nothing_of_the_last) {
     REQUIRE(tracker.reserve());
     tracker.begin(exact(1024));
-    for (uintptr_t i = 0; i < 1000; ++i) allocate(Domain::python, true, (uintptr_t{0x7400} << 32) + i * 512, 400, site(1));
+    for (uintptr_t i = 0; i < 1000; ++i)
+        allocate(Domain::python, true, (uintptr_t{0x7400} << 32) + i * 512, 400, site(1));
     tracker.end();
     tracker.begin(exact(1024));
     Totals totals[kDomains + 1];
@@ -389,10 +398,12 @@ TEST(every_thread_samples_in_a_session_whatever_it_did_in_the_last) {
     uint64_t estimated = 0;
     std::thread worker([&] {
         while (turn.load() != 1) std::this_thread::yield();
-        for (uintptr_t i = 0; i < 100; ++i) allocate(Domain::python, false, (uintptr_t{0x7500} << 32) + i * 512, 400, 1);
+        for (uintptr_t i = 0; i < 100; ++i)
+            allocate(Domain::python, false, (uintptr_t{0x7500} << 32) + i * 512, 400, 1);
         turn.store(2);
         while (turn.load() != 3) std::this_thread::yield();
-        for (uintptr_t i = 0; i < 20000; ++i) allocate(Domain::python, false, (uintptr_t{0x7500} << 32) + i * 512, 400, 1);
+        for (uintptr_t i = 0; i < 20000; ++i)
+            allocate(Domain::python, false, (uintptr_t{0x7500} << 32) + i * 512, 400, 1);
         turn.store(4);
     });
     tracker.begin(exact(0));  // nothing is sampled
@@ -406,7 +417,8 @@ TEST(every_thread_samples_in_a_session_whatever_it_did_in_the_last) {
     while (turn.load() != 4) std::this_thread::yield();
     worker.join();
     estimated = tracker.sites[1].total_bytes();
-    CHECK(std::abs(double(estimated) - 8e6) < 1e6);
+    // Up to a mebibyte of a countdown may be left.
+    CHECK(estimated > 6'500'000 && estimated < 9'000'000);
     tracker.end();
 }
 

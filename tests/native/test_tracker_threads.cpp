@@ -28,14 +28,17 @@ struct Sums {
 };
 Sums expected[kPlaces];
 
-PlaceKey key_of_place(size_t place) { return place_key(0x10000 + place * 2, Domain::python); }
+PlaceKey key_of_place(size_t place) {
+    return place_key(0x10000 + place * 2, Domain::python);
+}
 
 // As the hooks do: the cache first, then the slow path.
 SiteId find_site(size_t place) {
     if (const SiteId known = tracker.cache.find(key_of_place(place)); known != kNoSite) return known;
     SlowLock lock;
-    const SiteId site = tracker.sites.find_or_add({tracker.strings.intern("place.py"), 0, uint32_t(place + 1), Domain::python},
-                                                  tracker.tick.load(std::memory_order_relaxed));
+    const SiteId site =
+        tracker.sites.find_or_add({tracker.strings.intern("place.py"), 0, uint32_t(place + 1), Domain::python},
+                                  tracker.tick.load(std::memory_order_relaxed));
     tracker.cache.put(key_of_place(place), site);
     return site;
 }

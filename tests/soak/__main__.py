@@ -1,6 +1,6 @@
-"""The long proofs of the profiler: random steps against a reference, native tests in their long form, sampled estimates.
+"""The long proofs of the profiler: random steps against a reference, long native tests, sampled estimates.
 
-    python -m tests.soak [--minutes 60] [--seed 1]
+python -m tests.soak [--minutes 60] [--seed 1]
 """
 
 from __future__ import annotations

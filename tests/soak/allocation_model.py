@@ -162,7 +162,9 @@ class Model:
     def _compare(self, name: str, row: dict[str, int], wanted: dict[str, int]) -> None:
         for column, value in wanted.items():
             if row[column] != value:
-                self._failures.append(f"{name}: {column} is {row[column]}, not {value} (off by {row[column] - value:+})")
+                self._failures.append(
+                    f"{name}: {column} is {row[column]}, not {value} (off by {row[column] - value:+})"
+                )
 
     def run(self) -> None:
         options = self._options

@@ -57,7 +57,8 @@ class Report(Counters):
     own_memory: resident bytes of the profiler's own data by kind; own_bytes: their sum.
     mode: "exact" or "sampled", as asked for; sampled figures are estimates. degraded: why exact recording turned into
     sampling, or None; degraded_at_s: when.
-    untracked_frees: blocks from before the recording that were freed. lost_frees: frees that could not be counted.
+    untracked_frees: blocks from before the recording that were freed. lost_frees: frees that were noticed only when the
+    address was given out again.
     displaced: the kinds of hooks ("python", "native") that another tool had taken out for a while.
     memory_limit: bytes or None; limit_hits: allocations it refused.
     """

@@ -52,7 +52,11 @@ inline void native_restored(void* block, const Taken& taken) noexcept {
     }
 }
 
-inline void charge(SiteId site, size_t size) noexcept { tracker.charge(site, 1, size); }
-inline void discharge(SiteId site, size_t size) noexcept { tracker.discharge(site, 1, size); }
+inline void charge(SiteId site, size_t size) noexcept {
+    tracker.charge(site, 1, size);
+}
+inline void discharge(SiteId site, size_t size) noexcept {
+    tracker.discharge(site, 1, size);
+}
 
 }  // namespace flyweight::memory
