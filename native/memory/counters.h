@@ -102,7 +102,7 @@ struct Level {
         // The mark may be an old, lower one: a peak never falls.
         const uint64_t now = held + others.get();
         if (above(now, own_peak.get())) own_peak.set(now);
-        refresh_mark();
+        mark.set(lower(own_peak.get(), cap) - others.get());
     }
     void add_shared(uint64_t bytes) noexcept {
         const uint64_t held = others.add(bytes), now = held + own.get();

@@ -53,7 +53,7 @@ struct alignas(64) Site {
     void note_peak(uint64_t held) noexcept {  // see Level
         const uint64_t now = held + others_live.get();
         if (above(now, own_peak.get())) own_peak.set(now);
-        refresh_mark();
+        mark.set(own_peak.get() - others_live.get());
     }
     void lower_mark(uint64_t others) noexcept {
         if (above(mark.get() + others, others_peak.get())) refresh_mark();

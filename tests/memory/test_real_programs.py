@@ -12,10 +12,7 @@ import pytest
 
 from tests.soak.real_programs import compare_cpython_tests
 
-MODULES = (
-    "array bytes call code coroutines ctypes descr dict frame gc generators itertools json list memoryview mmap sqlite3 "
-    "sys_settrace thread zlib"
-)
+MODULES = "array call code contextlib coroutines ctypes dict frame generators list memoryview mmap sqlite3 zlib"
 
 
 @pytest.mark.skipif(importlib.util.find_spec("test.support") is None, reason="this Python came without its tests")

@@ -47,7 +47,12 @@ def differences_between(plain: Outcomes, tracked: Outcomes) -> dict[str, tuple[s
 def compare_cpython_tests(modules: list[str], directory: Path) -> tuple[dict[str, tuple[str, str]], int]:
     """Differences, and the number of tests."""
     names = [f"test.{module}" if "." in module else f"test.test_{module}" for module in modules]
-    names = [name.replace("test.asyncio.", "test.test_asyncio.").replace("test.multiprocessing_", "test.test_multiprocessing_") for name in names]
+    names = [
+        name.replace("test.asyncio.", "test.test_asyncio.").replace(
+            "test.multiprocessing_", "test.test_multiprocessing_"
+        )
+        for name in names
+    ]
     found: list[Outcomes] = []
     for number, profiler in enumerate(((), RUN)):
         place = directory / f"work{number}"
@@ -95,7 +100,13 @@ def _run(command: list[str], directory: Path, **variables: str) -> None:
     path = os.pathsep.join(filter(None, [variables.pop("PYTHONPATH", ""), os.environ.get("PYTHONPATH", "")]))
     environment = {**os.environ, **ENVIRONMENT, **variables, **({"PYTHONPATH": path} if path else {})}
     outcome = subprocess.run(
-        command, cwd=directory, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=TIMEOUT_S
+        command,
+        cwd=directory,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
     )
     if outcome.returncode < 0:
         raise RuntimeError(f"signal {-outcome.returncode} ended {' '.join(command)}\n{outcome.stderr[-8000:]}")

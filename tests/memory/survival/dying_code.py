@@ -8,6 +8,7 @@ import types
 import weakref
 
 import books
+
 from flyweight import _memory
 
 
@@ -63,7 +64,10 @@ def every_name_is_right_between_recordings() -> None:
             keep.clear()
         if not books.ESTIMATED:
             found = sites_of_made()
-            expected = {(f.__code__.co_filename, f.__name__, f.__code__.co_firstlineno + 1 + n % 7) for n, f in enumerate(others)}
+            expected = {
+                (f.__code__.co_filename, f.__name__, f.__code__.co_firstlineno + 1 + n % 7)
+                for n, f in enumerate(others)
+            }
             assert set(found) == expected, set(found) ^ expected
         functions = others = []
 
@@ -125,7 +129,9 @@ def edited() -> None:
 
 def many_classes() -> None:
     for number in range(2000):
-        kind = type(f"Kind{number}", (), {"__init__": lambda self: setattr(self, "x", bytearray(50)), "__slots__": ("x",)})
+        kind = type(
+            f"Kind{number}", (), {"__init__": lambda self: setattr(self, "x", bytearray(50)), "__slots__": ("x",)}
+        )
         [kind() for _ in range(3)]
     del kind
     gc.collect()

@@ -11,7 +11,9 @@ import books
 
 
 def loaded_and_unloaded() -> None:
-    names = [name for name in ("libz.so.1", "libbz2.so.1.0", "liblzma.so.5", "libexpat.so.1", "libsqlite3.so.0") if has(name)]
+    names = [
+        name for name in ("libz.so.1", "libbz2.so.1.0", "liblzma.so.5", "libexpat.so.1", "libsqlite3.so.0") if has(name)
+    ]
     libdl = ctypes.CDLL(None)
     libdl.dlopen.restype = ctypes.c_void_p
     libdl.dlclose.argtypes = [ctypes.c_void_p]
@@ -31,7 +33,7 @@ def has(name: str) -> bool:
 
 
 def extension_modules() -> None:
-    for name in "zlib bz2 lzma sqlite3 json decimal ssl hashlib pyexpat unicodedata array mmap _elementtree".split():
+    for name in ["zlib", "bz2", "lzma", "sqlite3", "json", "decimal", "ssl", "hashlib", "pyexpat", "unicodedata", "array", "mmap", "_elementtree"]:
         try:
             __import__(name)
         except ImportError:

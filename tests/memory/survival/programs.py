@@ -19,8 +19,11 @@ def cases(program: str) -> list[str]:
     return [
         each.name
         for each in body
-        if isinstance(each, ast.FunctionDef) and not each.args.args and not each.args.vararg
-        and not each.name.startswith("_") and each.name not in ("has",)
+        if isinstance(each, ast.FunctionDef)
+        and not each.args.args
+        and not each.args.vararg
+        and not each.name.startswith("_")
+        and each.name not in ("has",)
     ]
 
 

@@ -6,6 +6,7 @@ import gc
 import sys
 
 import books
+
 from flyweight import memory
 
 KEPT: list[object] = []
