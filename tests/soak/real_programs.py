@@ -2,7 +2,8 @@
 
     python -m tests.soak.real_programs [attrs more-itertools ...]
 
-The packages' source archives and what their tests need are fetched with pip, into a directory that is removed afterwards.
+The packages' source archives and what their tests need are fetched with pip, into a directory that is removed
+afterwards.
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ from xml.etree import ElementTree
 
 CPYTHON_TESTS = Path(__file__).resolve().parents[1] / "memory" / "survival" / "cpython_tests.py"
 LONG_MODULES = (
-    "array asyncio.test_tasks atexit bytes bz2 call code contextlib contextvars coroutines ctypes decimal deque descr dict "
-    "exceptions finalization fork1 frame gc generators itertools json list lzma memoryview mmap multiprocessing_fork.test_misc "
-    "pickle re set sqlite3 struct subprocess sys_settrace thread threading tracemalloc unicode weakref xml_etree zlib"
+    "array asyncio.test_tasks atexit bytes bz2 call code contextlib coroutines ctypes decimal deque descr dict "
+    "exceptions finalization fork1 frame gc generators itertools json list lzma memoryview mmap pickle re set sqlite3 "
+    "struct subprocess sys_settrace thread threading tracemalloc unicode weakref xml_etree zlib"
 )
 # What the tests of a package need besides pytest, and the directory they are in.
 PACKAGES = {
@@ -46,13 +47,7 @@ def differences_between(plain: Outcomes, tracked: Outcomes) -> dict[str, tuple[s
 
 def compare_cpython_tests(modules: list[str], directory: Path) -> tuple[dict[str, tuple[str, str]], int]:
     """Differences, and the number of tests."""
-    names = [f"test.{module}" if "." in module else f"test.test_{module}" for module in modules]
-    names = [
-        name.replace("test.asyncio.", "test.test_asyncio.").replace(
-            "test.multiprocessing_", "test.test_multiprocessing_"
-        )
-        for name in names
-    ]
+    names = [f"test.test_{module}" for module in modules]
     found: list[Outcomes] = []
     for number, profiler in enumerate(((), RUN)):
         place = directory / f"work{number}"

@@ -1,4 +1,4 @@
-"""Runs modules of CPython's own test suite and writes how each test ended: `cpython_tests.py OUTCOMES.json MODULE...`."""
+"""Runs modules of CPython's own tests and writes how each test ended: `cpython_tests.py OUTCOMES.json MODULE...`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Subinterpreters: made, used, ended, at the same time as the main interpreter and in threads, with their own GIL where there is one."""
+"""Subinterpreters: made, used and ended, meanwhile in threads, with a GIL of their own where there is one."""
 
 from __future__ import annotations
 

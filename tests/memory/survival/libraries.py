@@ -33,7 +33,21 @@ def has(name: str) -> bool:
 
 
 def extension_modules() -> None:
-    for name in ["zlib", "bz2", "lzma", "sqlite3", "json", "decimal", "ssl", "hashlib", "pyexpat", "unicodedata", "array", "mmap", "_elementtree"]:
+    for name in [
+        "zlib",
+        "bz2",
+        "lzma",
+        "sqlite3",
+        "json",
+        "decimal",
+        "ssl",
+        "hashlib",
+        "pyexpat",
+        "unicodedata",
+        "array",
+        "mmap",
+        "_elementtree",
+    ]:
         try:
             __import__(name)
         except ImportError:

@@ -39,14 +39,19 @@ def fill(until: int = 10**9) -> int:
     return refused
 
 
+def _address_space() -> int:
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[0]) * 4096
+
+
 def address_space_runs_out() -> None:
     import resource
 
-    used = int(open("/proc/self/statm").read().split()[0]) * 4096
+    used = _address_space()
     for room in (50, 100, 200):
         resource.setrlimit(resource.RLIMIT_AS, (used + room * 2**20, resource.RLIM_INFINITY))
         assert fill() == 5
-        if not books.MODE == "plain" and not books.ESTIMATED:
+        if books.MODE != "plain" and not books.ESTIMATED:
             books.check_records()
     resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     keep(1000)
@@ -57,7 +62,7 @@ def address_space_runs_out_before_the_start() -> None:
     import resource
 
     books.end()
-    used = int(open("/proc/self/statm").read().split()[0]) * 4096
+    used = _address_space()
     resource.setrlimit(resource.RLIMIT_AS, (used + 5 * 2**20, resource.RLIM_INFINITY))
     keep(100)
     try:
