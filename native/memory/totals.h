@@ -40,6 +40,10 @@ inline void add_up(Totals (&totals)[kDomains + 1]) noexcept {
     }
     all.peak_bytes = tracker.total.peak();
     if (!tracker.settings.native) totals[static_cast<size_t>(Domain::python)].peak_bytes = all.peak_bytes;
+    // The sums were taken while others went on: what they found has been there.
+    for (Totals& t : totals) {
+        if (above(t.current_bytes, t.peak_bytes)) t.peak_bytes = t.current_bytes;
+    }
 }
 
 }  // namespace flyweight::memory

@@ -115,6 +115,10 @@ class Tracker {
     template <Access kAccess>
     void put_back(void* block, const Taken& taken) noexcept;
 
+    bool is_recorded(const void* block) const noexcept {
+        const ShadowMap::Word* words = shadow.find(reinterpret_cast<uintptr_t>(block));
+        return words != nullptr && ShadowMap::holds(words);
+    }
     uint64_t recorded_size(const void* block) const noexcept {
         const ShadowMap::Word* words = shadow.find(reinterpret_cast<uintptr_t>(block));
         return words != nullptr && ShadowMap::holds(words) ? ShadowMap::read(words).size : 0;

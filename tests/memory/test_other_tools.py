@@ -20,9 +20,12 @@ def test_another_tool_starts_and_stops_in_every_order(tool: str, mode: str) -> N
     survive("other_tools", tool, mode)
 
 
-@pytest.mark.parametrize("case", ["tracemalloc_all_the_time", "tracemalloc_within"])
-def test_nothing_is_lost_beside_tracemalloc(case: str) -> None:
-    survive("other_tools", case)
+def test_nothing_is_lost_while_tracemalloc_runs_all_the_time() -> None:
+    survive("other_tools", "tracemalloc_all_the_time")
+
+
+def test_nothing_is_lost_when_tracemalloc_starts_and_stops_meanwhile() -> None:
+    survive("other_tools", "tracemalloc_within")
 
 
 @pytest.mark.parametrize("case", ["fault_handler", "signal_handlers"])

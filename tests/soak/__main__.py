@@ -12,7 +12,7 @@ import sys
 import time
 from pathlib import Path
 
-from tests.soak import allocation_model, sampled_estimates
+from tests.soak import allocation_model, real_programs, sampled_estimates
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -46,6 +46,7 @@ def main() -> int:
     failed += native_tests("none")
     print("sampled estimates, 1,000 seeds:", end=" ", flush=True)
     failed += sampled_estimates.check(1000)
+    failed += real_programs.check()
     print("random steps:", end=" ", flush=True)
     failed += allocation_model.soak(options.minutes * 60, options.seed)
     return 1 if failed else 0

@@ -1,6 +1,6 @@
 """Real programs under `flyweight run`, exact mode with the native heap: every test ends as it ends without.
 
-    python -m tests.soak.real_programs [attrs more-itertools ...]
+    python -m tests.soak.real_programs [attrs msgpack]
 
 The packages' source archives and what their tests need are fetched with pip, into a directory that is removed
 afterwards.
@@ -26,7 +26,6 @@ LONG_MODULES = (
 # What the tests of a package need besides pytest, and the directory they are in.
 PACKAGES = {
     "attrs": (["hypothesis", "cloudpickle"], "tests"),
-    "more-itertools": ([], "tests"),
     "msgpack": ([], "test"),
 }
 RUN = ("-m", "flyweight", "run", "--quiet")

@@ -62,14 +62,17 @@ def _check_records() -> None:
 
 
 def check_sums(lost: int | None = 0) -> None:
-    """After the recording: sites add up to totals, and nothing is negative. `lost`: how many frees may be lost."""
+    """After the recording: sites add up to totals, and nothing is negative.
+
+    lost: how many frees may be lost; None where others were at work meanwhile.
+    """
     totals = rows(_memory.counters(), _memory.COUNTER_COLUMNS)
     sums = [dict.fromkeys(("live_count", "live_bytes", "total_count", "total_bytes"), 0) for _ in range(3)]
     for site in rows(_memory.sites(), _memory.SITE_COLUMNS):
         name = f"{_memory.string(site['file'])}:{site['line']} {_memory.string(site['function'])}"
         assert site["live_count"] >= 0 and site["live_bytes"] >= 0, (name, site)
         assert site["total_count"] >= site["live_count"] and site["total_bytes"] >= site["live_bytes"], (name, site)
-        assert site["peak_bytes"] >= site["live_bytes"], (name, site)
+        assert lost is None or site["peak_bytes"] >= site["live_bytes"], (name, site)
         for column, value in sums[site["domain"]].items():
             sums[site["domain"]][column] = value + site[column]
     for domain, summed in enumerate(sums):
@@ -79,7 +82,8 @@ def check_sums(lost: int | None = 0) -> None:
         assert row["allocation_count"] == summed["total_count"], (row, summed)
         assert row["deallocation_count"] == row["allocation_count"] - row["live_count"] >= 0, row
         assert row["freed_bytes"] == row["allocated_bytes"] - row["current_bytes"] >= 0, row
-        assert row["peak_bytes"] >= row["current_bytes"], row
+        # Two writers at one instant may each miss the other's last block in the peak.
+        assert lost is None or row["peak_bytes"] >= row["current_bytes"], row
     for column in ("current_bytes", "allocated_bytes", "freed_bytes", "allocation_count", "live_count"):
         assert totals[3][column] == sum(row[column] for row in totals[:3]), column
     if lost is not None:

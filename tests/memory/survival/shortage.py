@@ -102,7 +102,8 @@ def limit() -> None:
         if not books.ESTIMATED:
             books.check_records()
     report = memory.report()
-    assert report.limit_hits >= 5 and (books.ESTIMATED or report.peak_bytes <= 20_000_000), report
+    # What it takes to unwind is granted beyond the limit: 128 small blocks after each refusal.
+    assert report.limit_hits >= 5 and (books.ESTIMATED or report.peak_bytes <= 20_000_000 + 128 * 512), report
     keep(1000)
 
 
