@@ -195,8 +195,8 @@ else:
 if __name__ == "__main__":
     books.begin()
     globals()[sys.argv[2]]()
-    # While CPython makes an interpreter it puts its own raw allocator in for a moment (_PyInterpreterState_Enable); what
-    # other interpreters return just then passes our hook by.
+    # While CPython makes an interpreter it puts its own raw allocator in for a moment (_PyInterpreterState_Enable);
+    # what other interpreters return just then passes our hook by.
     shared = sys.argv[2] in ("start_and_stop_meanwhile", "concurrently")
     books.end(None if shared else 0)
     print("survived")
