@@ -71,6 +71,14 @@ def build_index(index_path: Path) -> Callable[..., IndexStats]:
     return run
 
 
+@pytest.fixture
+def indexed(tree: SourceTree, build_index: Callable[..., IndexStats]) -> SourceTree:
+    """A tree of 40 files that has been indexed."""
+    tree.grow(40)
+    build_index(tree)
+    return tree
+
+
 @pytest.fixture(scope="session")
 def shared_tree() -> Iterator[SourceTree]:
     """A tree of 150 files in five languages, and a few files with names and contents to look for. Not to be changed."""

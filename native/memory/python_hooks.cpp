@@ -244,11 +244,9 @@ struct SampledHooks {
     static bool counts_down(size_t size) noexcept {
         return (this_thread.until_sample -= static_cast<int64_t>(size)) >= 0;
     }
-    // The block that ran the countdown out; careful_allocation counts it down once more, so it is given back first.
-    static void undo(size_t size) noexcept { this_thread.until_sample += static_cast<int64_t>(size); }
-
+    // For a block that ran the countdown out: the exact way counts it down once more, so it is given back first.
     [[gnu::noinline]] static void* allocate_slowly(void* context, size_t size) {
-        undo(size);
+        Tracker::uncounted(size);
         return Exact::allocate(context, size);
     }
     static void* allocate(void* context, size_t size) {
@@ -261,7 +259,7 @@ struct SampledHooks {
     }
 
     [[gnu::noinline]] static void* allocate_zeroed_slowly(void* context, size_t count, size_t each) {
-        undo(count * each);
+        Tracker::uncounted(count * each);
         return Exact::allocate_zeroed(context, count, each);
     }
     static void* allocate_zeroed(void* context, size_t count, size_t each) {
@@ -274,7 +272,7 @@ struct SampledHooks {
     }
 
     [[gnu::noinline]] static void* reallocate_slowly(void* context, void* block, size_t size) {
-        undo(size);
+        Tracker::uncounted(size);
         return Exact::reallocate(context, block, size);
     }
     static void* reallocate(void* context, void* block, size_t size) {

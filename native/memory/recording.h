@@ -75,7 +75,7 @@ uint64_t careful_release(void* block, bool exclusive) noexcept;
 Taken careful_take(void* block, bool exclusive) noexcept;
 
 // For hooks whose callers hold a GIL by contract.
-template <Domain kDomain, bool kAlone, bool kMaybeLarge = true>
+template <Domain kDomain, bool kAlone>
 [[gnu::always_inline]] inline bool record_attached(void* block, size_t size) noexcept {
     PyThreadState* const thread = attached_thread();
     SiteId site;
@@ -84,7 +84,7 @@ template <Domain kDomain, bool kAlone, bool kMaybeLarge = true>
         return careful_allocation(block, size, kDomain,
                                   {thread, nullptr, thread != nullptr, thread != nullptr ? Notes::write : Notes::none});
     }
-    return tracker.allocated<kDomain, Access::exclusive, kAlone, kMaybeLarge>(block, size, site);
+    return tracker.allocated<kDomain, Access::exclusive, kAlone>(block, size, site);
 }
 
 // For hooks that any thread may call.
@@ -130,8 +130,7 @@ inline bool release_is_exclusive_with_gil() noexcept {
     // does before it can return anything, there is no question.
     if (!glance(others_allocate)) [[likely]]
         return true;
-    const PyThreadState* thread = attached_thread();
-    return thread != nullptr && thread->interp == main_interpreter;
+    return is_exclusive(attached_thread());
 #endif
 }
 inline bool release_is_exclusive() noexcept {
@@ -139,8 +138,7 @@ inline bool release_is_exclusive() noexcept {
     const PyThreadState* const mine = PyGILState_GetThisThreadState();
     return mine != nullptr && mine == attached_thread();
 #else
-    const PyThreadState* const thread = attached_thread();
-    return thread != nullptr && thread->interp == main_interpreter;
+    return is_exclusive(attached_thread());
 #endif
 }
 

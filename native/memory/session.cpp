@@ -108,8 +108,7 @@ StartError start_session(const Settings& settings, const char* page_prefix) noex
         clear_places();
         clear_mapping_table();
     }
-    Settings wanted = settings;
-    tracker.begin(wanted);
+    tracker.begin(settings);
     if (page_prefix[0] != 0 && !create_page(page_prefix)) {
         tracker.end();
         return StartError::no_page;

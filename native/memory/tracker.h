@@ -90,9 +90,8 @@ class Tracker {
     void end() noexcept;
 
     // A block was allocated by `site`, which is one. False: the total went over the limit, and the caller may refuse
-    // the block. kAlone: only Python's domain is tracked, whose level then is the total. kMaybeLarge: the caller has
-    // not ruled out that the size needs a large record.
-    template <Domain kDomain, Access kAccess, bool kAlone = false, bool kMaybeLarge = true>
+    // the block. kAlone: only Python's domain is tracked, whose level then is the total.
+    template <Domain kDomain, Access kAccess, bool kAlone = false>
     bool allocated(void* block, uint64_t size, SiteId site) noexcept;
     // The same for the exclusive writer and a block of no more than kLargestShort bytes, as long as nothing is out of
     // the ordinary. False: nothing was counted but the thread's countdown; see `uncounted`.
@@ -240,11 +239,11 @@ template <Access kAccess, bool kAlone>
 }
 
 // Everything out of the ordinary leaves by a tail call, so that the ordinary keeps its values in registers.
-template <Domain kDomain, Access kAccess, bool kAlone, bool kMaybeLarge>
+template <Domain kDomain, Access kAccess, bool kAlone>
 [[gnu::always_inline]] inline bool Tracker::allocated(void* block, uint64_t size, SiteId number) noexcept {
     ShadowMap::Word* words = shadow.find(reinterpret_cast<uintptr_t>(block));
     if ((this_thread.until_sample -= static_cast<int64_t>(size)) < 0 || words == nullptr || ShadowMap::holds(words) ||
-        (kMaybeLarge && size > ShadowMap::kLargestShort)) [[unlikely]] {
+        size > ShadowMap::kLargestShort) [[unlikely]] {
         return allocated_specially<kAccess>(kDomain, block, size, number);
     }
     if (!count<kAccess, kAlone>(kDomain, number, 1, size, size)) [[unlikely]]

@@ -12,6 +12,7 @@ from hashlib import blake2b
 from pathlib import Path
 
 import pytest
+from answered_questions import answers, engine_for
 from index_contents import expected_chunks, live_files, served_chunks
 from source_tree import SourceTree
 
@@ -25,23 +26,6 @@ from flyweight.index.build import build
 from flyweight.index.request import BuildRequest
 
 BuildIndex = Callable[..., IndexStats]
-QUERIES = ("record writer", "journal", "where is the cache flushed")
-
-
-def engine_for(index_path: Path) -> SemanticSearchEngine:
-    return SemanticSearchEngine(SearchConfig(index_path=index_path, cache_size=0))
-
-
-def answers(index_path: Path) -> list[dict[str, object]]:
-    with engine_for(index_path) as engine:
-        return [hit.as_dict() for query in QUERIES for hit in engine.search(query, limit=20)]
-
-
-@pytest.fixture
-def indexed(tree: SourceTree, build_index: BuildIndex) -> SourceTree:
-    tree.grow(40)
-    build_index(tree)
-    return tree
 
 
 def test_a_missing_path_is_named_and_leaves_no_index(tmp_path: Path, index_path: Path) -> None:

@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+from answered_questions import answers, engine_for
 from bare_process import run_script
 from index_contents import expected_chunks, served_chunks
 from source_tree import SourceTree
@@ -23,23 +24,6 @@ from flyweight.index.build import build
 from flyweight.index.request import BuildRequest
 
 BuildIndex = Callable[..., IndexStats]
-QUERIES = ("record writer", "journal", "where is the cache flushed")
-
-
-def engine_for(index_path: Path) -> SemanticSearchEngine:
-    return SemanticSearchEngine(SearchConfig(index_path=index_path, cache_size=0))
-
-
-def answers(index_path: Path) -> list[dict[str, object]]:
-    with engine_for(index_path) as engine:
-        return [hit.as_dict() for query in QUERIES for hit in engine.search(query, limit=20)]
-
-
-@pytest.fixture
-def indexed(tree: SourceTree, build_index: BuildIndex) -> SourceTree:
-    tree.grow(40)
-    build_index(tree)
-    return tree
 
 
 @contextmanager
