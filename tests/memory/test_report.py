@@ -82,13 +82,18 @@ def test_what_is_kept_is_current_and_what_was_freed_is_not(recorded: tuple[dict[
     assert report["freed_bytes"] >= 50 * LARGE
 
 
+def without_rate(site: dict[str, object]) -> dict[str, object]:
+    """The site's figures but the one that moves with the clock between two looks."""
+    return {name: figure for name, figure in site.items() if name != "rate"}
+
+
 def test_a_site_is_found_by_each_order(recorded: tuple[object, dict[str, list[dict[str, object]]]]) -> None:
     _, sites = recorded
     kept, dropped = sites["live"][0], sites["bytes"][0]
     assert (kept["file"], kept["line"], kept["domain"]) == ("<string>", 6, "python")
     assert kept["function"] == "fill.<locals>.<listcomp>" or kept["function"] == "fill"  # inlined from 3.12 on
     assert dropped["line"] == 9
-    assert sites["peak"][0] == kept
+    assert without_rate(sites["peak"][0]) == without_rate(kept)
     counts = [site["total_count"] for site in sites["count"]]
     assert counts == sorted(counts, reverse=True)  # type: ignore[type-var]
 
