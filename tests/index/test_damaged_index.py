@@ -130,6 +130,7 @@ def test_an_index_by_another_embedder_is_refused(indexed: SourceTree, index_path
 def test_no_bad_input_shows_a_traceback_of_the_builder(
     tree: SourceTree, index_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    handler = signal.getsignal(signal.SIGINT)
     tree.grow(2)
     engine = engine_for(index_path)
     with suppress(FlyweightError):
@@ -139,4 +140,4 @@ def test_no_bad_input_shows_a_traceback_of_the_builder(
     with pytest.raises(FlyweightError):
         engine.index(tree.root)
     assert capfd.readouterr().err == ""
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is handler
