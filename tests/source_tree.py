@@ -75,12 +75,14 @@ class SourceTree:
         root.mkdir(parents=True, exist_ok=True)
 
     def write(self, path: str, content: str | bytes) -> None:
-        """Writes a file; `path` is relative and may hold surrogate escapes."""
+        """Writes a file in one step, so that nobody reads half a version; `path` may hold surrogate escapes."""
         data = content.encode() if isinstance(content, str) else content
         place = os.path.join(self.root, path)
         os.makedirs(os.path.dirname(place), exist_ok=True)
-        with open(place, "wb") as file:
+        unfinished = f"{self.root}.unfinished"
+        with open(unfinished, "wb") as file:
             file.write(data)
+        os.replace(unfinished, place)
         self.touch(path)
         self.files[path] = data
         self.versions.add((path, data))
