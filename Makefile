@@ -42,7 +42,7 @@ demo: build
 test: $(VENV)/.tested
 	$(BIN)/python -m pytest
 
-lint: $(VENV)/.installed
+lint: $(VENV)/.tested
 	$(BIN)/python -m pip install --quiet "ruff>=0.8,<1" "mypy>=1.13,<3" "clang-format>=18,<24"
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -62,7 +62,7 @@ bench-peers:
 	$(PYTHON) -m venv .venv-peers
 	.venv-peers/bin/python -m pip install --quiet --upgrade pip
 	.venv-peers/bin/python -m pip install --quiet semble lancedb boto3 chromadb usearch numpy rich click \
-		memray ddtrace pyperformance
+		memray ddtrace pyperformance flask pandas pyarrow
 
 SANITIZERS ?= address undefined thread
 sanitize: $(VENV)/.created
