@@ -74,6 +74,9 @@ constexpr bool above(uint64_t value, uint64_t mark) noexcept {
 constexpr uint64_t lower(uint64_t a, uint64_t b) noexcept {
     return a < b ? a : b;
 }
+constexpr uint64_t higher(uint64_t a, uint64_t b) noexcept {
+    return a > b ? a : b;
+}
 
 // Bytes in use and the most there ever were.
 //

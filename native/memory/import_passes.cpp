@@ -1,11 +1,14 @@
 #include "memory/import_passes.h"
 
 #include <sched.h>
+#include <time.h>
 
 #include <atomic>
+#include <cerrno>
 
 #include "memory/clock.h"
 #include "memory/library_map.h"
+#include "memory/operator_new.h"
 
 namespace flyweight::memory {
 namespace {
@@ -34,6 +37,7 @@ bool again = false;       // another pass is due, whatever the loader says
 uint64_t changed_ms = 0;  // when libraries came or went
 // A library that looks unfinished for so long is finished.
 constexpr uint64_t kPatienceMs = 2000;
+constexpr uint64_t kMomentMs = 200;
 
 void pass() noexcept {
     if (!running.load(std::memory_order_acquire)) return;
@@ -44,8 +48,15 @@ void pass() noexcept {
     if (changed) changed_ms = now_ms;
     const bool insist = now_ms - changed_ms >= kPatienceMs;
     if (now.removed != seen.removed) settled = {};  // the order is another one
+    if (changed) refresh_library_map();             // which tells a slot's function from one that is not relocated yet
+    const size_t definitions = operator_new_definitions();
     slots.count = settled.slots;
-    const ImportTally tally = visit_imports(ImportPass::patch, functions, settled.libraries, insist, &slots);
+    ImportTally tally = visit_imports(ImportPass::patch, functions, settled.libraries, insist, &slots);
+    if (operator_new_definitions() != definitions) {  // in a library that may have been visited before that was known
+        settled = {};
+        slots.count = 0;
+        tally = visit_imports(ImportPass::patch, functions, 0, insist, &slots);
+    }
     const Visited all{tally.libraries, settled.patched + tally.patched, settled.foreign + tally.foreign, slots.count};
     // News are visited twice: a library seen for the first time may have been in the middle of its relocation.
     again = changed || (tally.again && !insist);
@@ -54,12 +65,24 @@ void pass() noexcept {
     patched.store(all.patched, kRelaxed);
     foreign.store(all.foreign, kRelaxed);
     seen = now;
-    if (changed) refresh_library_map();
 }
 
 void look_at_all_again() noexcept {
     settled = {};
     again = true;
+}
+
+// Another thread makes a pass, and will make one more for us: the caller's library should be ready when it returns. No
+// longer than a moment, for that thread may need what ours holds.
+void wait_a_moment() noexcept {
+    if (passing) return;  // a signal handler, in the middle of our own pass
+    const int saved = errno;
+    const uint64_t end_ms = monotonic_ms() + kMomentMs;
+    for (int i = 0; requests.load(std::memory_order_acquire) != 0 && monotonic_ms() < end_ms; ++i) {
+        const timespec rest{0, 50'000};
+        i < 50 ? sched_yield() : nanosleep(&rest, nullptr);
+    }
+    errno = saved;
 }
 
 void begin() noexcept {
@@ -101,7 +124,7 @@ void stop_import_passes() noexcept {
 
 void make_import_pass() noexcept {
     if (!running.load(kRelaxed)) return;
-    if (requests.fetch_add(1, std::memory_order_acq_rel) > 0) return;
+    if (requests.fetch_add(1, std::memory_order_acq_rel) > 0) return wait_a_moment();
     passing = true;
     pass();
     end();

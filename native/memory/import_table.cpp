@@ -12,6 +12,9 @@
 #include <cerrno>
 #include <cstring>
 
+#include "memory/library_map.h"
+#include "memory/operator_new.h"
+
 namespace flyweight::memory {
 namespace {
 
@@ -196,6 +199,7 @@ class ImportVisitor {
     ImportVisitor(ImportPass pass, const ImportedFunctions& functions, int skip, bool insist, PatchedSlots* patched)
         : functions_(functions), patching_(pass == ImportPass::patch), skip_(skip), insist_(insist), patched_(patched) {
         for (size_t i = 0; i < functions.count; ++i) first_letters_ |= letter(functions.first[i].name);
+        first_letters_ |= letter("_Znwm");
     }
 
     void visit(const dl_phdr_info& info) {
@@ -203,9 +207,15 @@ class ImportVisitor {
         const LoadedObject object(info);
         if (!object.has_imports() || is_off_limits(object)) return;
         const bool is_python = object.is_at(reinterpret_cast<uintptr_t>(functions_.python_home));
+        const bool defines_new = defines_operator_new([&](uintptr_t address) { return object.executes(address); });
         const int hooked_before = hooked_;
         RelocatedData relocated(object.relro(), insist_);
         object.each_slot([&](Slot* slot, const char* name, const ElfW(Sym) & symbol, uint32_t type) {
+            if (!(first_letters_ & letter(name))) return;
+            if (const int form = operator_new_form(name); form >= 0) {
+                if (!object.may_write(reinterpret_cast<uintptr_t>(slot))) return;
+                return visit_operator_new(*slot, form, object, type, relocated);
+            }
             const ImportedFunction* function = find(name);
             if (function == nullptr || (is_python && function->of_the_heap && patching_)) return;
             if (!object.may_write(reinterpret_cast<uintptr_t>(slot))) return;
@@ -214,7 +224,7 @@ class ImportVisitor {
             const bool is_stub = type == kJumpSlot && object.executes(current) &&
                                  (symbol.st_shndx == SHN_UNDEF ||
                                   object.address_of(symbol) == reinterpret_cast<uintptr_t>(function->real));
-            visit_slot(*slot, *function, current, is_stub, type, relocated);
+            visit_slot(*slot, *function, current, is_stub, defines_new, type, relocated);
         });
         if (hooked_ > hooked_before) ++tally.patched;
         if (relocated.in_progress()) tally.again = true;
@@ -226,7 +236,6 @@ class ImportVisitor {
     static uint32_t letter(const char* name) { return uint32_t{1} << (static_cast<unsigned char>(name[0]) % 32); }
 
     const ImportedFunction* find(const char* name) const {
-        if (!(first_letters_ & letter(name))) return nullptr;
         for (size_t i = 0; i < functions_.count; ++i) {
             const ImportedFunction& function = functions_.first[i];
             // Names are never empty; the second letter spares most comparisons.
@@ -242,25 +251,57 @@ class ImportVisitor {
                object.is_at(kernel_page_);
     }
 
-    void visit_slot(Slot& slot, const ImportedFunction& function, uintptr_t current, bool is_stub, uint32_t type,
-                    RelocatedData& relocated) {
-        const auto hook = reinterpret_cast<uintptr_t>(function.hook);
+    void visit_slot(Slot& slot, const ImportedFunction& function, uintptr_t current, bool is_stub, bool defines_new,
+                    uint32_t type, RelocatedData& relocated) {
+        const auto plain = reinterpret_cast<uintptr_t>(function.hook);
+        const auto below_new = reinterpret_cast<uintptr_t>(function.hook_below_new);
+        const uintptr_t hook = defines_new && below_new != 0 ? below_new : plain;
         const auto real = reinterpret_cast<uintptr_t>(function.real);
         const auto address = reinterpret_cast<uintptr_t>(function.address);
-        const bool is_hook = current == hook;
+        const bool is_hook = current == plain || (current == below_new && below_new != 0);
         if (!is_hook && !is_stub && current != real && current != address) {
-            ++tally.foreign;
+            // In no library: another thread's dlopen has loaded this one and not relocated it yet.
+            if (is_nowhere(current)) {
+                tally.again = true;
+            } else {
+                ++tally.foreign;
+            }
             return;
         }
-        if (is_hook != patching_ && relocated.open_for(&slot)) {
+        const bool is_right = patching_ ? current == hook : !is_hook;
+        if (!is_right && relocated.open_for(&slot)) {
             // Another thread that is resolving the stub at this moment writes the real function over our hook: a
             // second pass a little later finds that out.
             if (is_stub) tally.again = true;
             slot.store(patching_ ? hook : (type == kJumpSlot ? real : address), std::memory_order_release);
             if (patching_) remember(slot, hook, type);
         } else if (is_hook) {
+            remember(slot, current, type);
+        }
+    }
+
+    // What the slot held stays what is called. So one that the loader has not bound yet is left for later: nobody knows
+    // what it will hold. A definition in the object itself is that library's own business.
+    void visit_operator_new(Slot& slot, int form, const LoadedObject& object, uint32_t type, RelocatedData& relocated) {
+        const uintptr_t current = slot.load(std::memory_order_relaxed);
+        const uintptr_t behind = operator_new_behind(form, current);
+        if (!patching_) {
+            if (behind != 0 && relocated.open_for(&slot)) slot.store(behind, std::memory_order_release);
+        } else if (behind != 0) {
+            remember(slot, current, type);
+        } else if (is_nowhere(current)) {
+            tally.again = true;
+        } else if (!object.executes(current) && library_of(reinterpret_cast<const void*>(current)) != nullptr &&
+                   relocated.open_for(&slot)) {
+            const auto hook = reinterpret_cast<uintptr_t>(operator_new_hook(form, current));
+            if (hook == 0) return;
+            slot.store(hook, std::memory_order_release);
             remember(slot, hook, type);
         }
+    }
+
+    bool is_nowhere(uintptr_t function) const {
+        return !insist_ && library_of(reinterpret_cast<const void*>(function)) == nullptr;
     }
 
     void remember(const Slot& slot, uintptr_t hook, uint32_t type) {

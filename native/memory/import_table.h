@@ -22,7 +22,8 @@ struct ImportedFunction {
     void* address;  // what a pointer to the function holds. Mostly `real`, but a program that is not
                     // position-independent makes a stub of its own the function's address for everybody
     void* hook;
-    bool of_the_heap;  // malloc's family: left alone in the library that holds Python's own allocators
+    bool of_the_heap;      // malloc's family: left alone in the library that holds Python's own allocators
+    void* hook_below_new;  // what stands in for it in libraries that define operator new; null: `hook` there too
 };
 
 struct ImportedFunctions {

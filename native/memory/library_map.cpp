@@ -7,10 +7,12 @@
 #include <atomic>
 #include <cerrno>
 #include <cstring>
-
-#include "memory/pages.h"
+#include <iterator>
 
 namespace flyweight::memory {
+
+constinit LibraryPages library_pages;
+
 namespace {
 
 struct Segment {
@@ -45,6 +47,19 @@ const Picture& shown() {
 
 StableArray<PlainSegment, kMostSegments> found;
 StableArray<char, size_t{1} << 22> text;  // each path once, with its terminator
+
+std::atomic<const char*> numbered[size_t{1} << kLibraryBits];  // paths by number
+size_t number_count = 1;
+
+LibraryNumber number_of(const char* path) {
+    if (path[0] == '\0') return 0;
+    for (size_t i = 1; i < number_count; ++i) {
+        if (numbered[i].load(kRelaxed) == path) return static_cast<LibraryNumber>(i);
+    }
+    if (number_count == std::size(numbered)) return 0;
+    numbered[number_count].store(path, kRelease);
+    return static_cast<LibraryNumber>(number_count++);
+}
 
 Library search(const Picture& picture, uintptr_t address) {
     size_t low = 0, high = std::min(picture.count.load(kAcquire), kMostSegments);
@@ -102,18 +117,73 @@ int add_segments(dl_phdr_info* info, size_t, void* is_program) {
     return 0;
 }
 
+PlainSegment plain(const Segment& segment) {
+    return {segment.start.load(kRelaxed), segment.end.load(kRelaxed), segment.base.load(kRelaxed),
+            segment.path.load(kRelaxed)};
+}
+
 bool is_as_found(const Picture& picture) {
     if (picture.count.load(kRelaxed) != found.size()) return false;
     for (size_t i = 0; i < found.size(); ++i) {
-        const Segment& segment = picture.segments[i];
-        const PlainSegment plain{segment.start.load(kRelaxed), segment.end.load(kRelaxed), segment.base.load(kRelaxed),
-                                 segment.path.load(kRelaxed)};
-        if (!(plain == found[i])) return false;
+        if (!(plain(picture.segments[i]) == found[i])) return false;
     }
     return true;
 }
 
+// Both are in order of address. Calls `gone` for what is in the first only, and `came` for what is in the second only.
+template <class Gone, class Came>
+void compare(const Picture& before, Gone&& gone, Came&& came) {
+    const size_t count = before.count.load(kRelaxed);
+    size_t i = 0, j = 0;
+    while (i < count || j < found.size()) {
+        if (i < count && j < found.size() && plain(before.segments[i]) == found[j]) {
+            ++i, ++j;
+        } else if (j == found.size() || (i < count && plain(before.segments[i]).start <= found[j].start)) {
+            gone(plain(before.segments[i++]));
+        } else {
+            came(found[j++]);
+        }
+    }
+}
+
+// What went is taken out before anything is put in: the two may share addresses.
+void renumber_pages() {
+    if (!library_pages.reserve()) return;
+    const auto nothing = [](const PlainSegment&) {};
+    compare(shown(), [](const PlainSegment& old) { library_pages.set(old.start, old.end, 0); }, nothing);
+    compare(shown(), nothing,
+            [](const PlainSegment& fresh) { library_pages.set(fresh.start, fresh.end, number_of(fresh.path)); });
+}
+
 }  // namespace
+
+bool LibraryPages::reserve() noexcept {
+    if (leaves_.load(kRelaxed) != none_) return true;
+    void* const pages = reserve_pages(kMostLeaves * kLeafPages * sizeof(uint16_t));
+    if (pages != nullptr) leaves_.store(static_cast<std::atomic<uint16_t>*>(pages), kRelease);
+    return pages != nullptr;
+}
+
+void LibraryPages::set(uintptr_t start, uintptr_t end, LibraryNumber library) noexcept {
+    for (uintptr_t page = start / kPageSize; page <= (end - 1) / kPageSize && start < end; ++page) {
+        std::atomic<uint8_t>& leaf = leaf_of_[(page >> kLeafBits) % kChunks];
+        if (leaf.load(kRelaxed) == 0) {
+            if (library == 0 || leaf_count_ == kMostLeaves) continue;
+            leaf.store(static_cast<uint8_t>(leaf_count_++), kRelaxed);
+        }
+        leaves_.load(kRelaxed)[size_t{leaf.load(kRelaxed)} << kLeafBits | (page & (kLeafPages - 1))].store(
+            static_cast<uint16_t>(library), kRelaxed);
+    }
+}
+
+size_t LibraryPages::own_bytes() const noexcept {
+    const auto* const leaves = leaves_.load(kRelaxed);
+    return leaves == none_ ? 0 : resident_bytes(leaves, leaf_count_ * kLeafPages * sizeof(uint16_t));
+}
+
+const char* library_path(LibraryNumber library) noexcept {
+    return library < std::size(numbered) ? numbered[library].load(kAcquire) : nullptr;
+}
 
 Library library_at(const void* address) noexcept {
     for (;;) {
@@ -137,6 +207,7 @@ void refresh_library_map() noexcept {
     std::sort(found.data(), found.data() + found.size(),
               [](const PlainSegment& a, const PlainSegment& b) { return a.start < b.start; });
     if (!is_as_found(shown())) {
+        renumber_pages();
         const uint32_t next = generation.load(kRelaxed) + 1;
         last_written.store(next, kRelaxed);
         Picture& picture = pictures[next % 2];
@@ -154,7 +225,7 @@ void refresh_library_map() noexcept {
 
 size_t library_map_bytes() noexcept {
     const size_t segments = shown().count.load(kRelaxed);
-    return text.used_bytes() + segments * (2 * sizeof(Segment) + sizeof(PlainSegment));
+    return text.used_bytes() + library_pages.own_bytes() + segments * (2 * sizeof(Segment) + sizeof(PlainSegment));
 }
 
 }  // namespace flyweight::memory

@@ -145,6 +145,18 @@ void MappingChange::remap(uintptr_t old_start, size_t old_size, uintptr_t new_st
     map(new_start, new_size, known.anonymous ? MappingKind::anonymous : MappingKind::file, site);
 }
 
+size_t anonymous_intervals(AnonymousInterval* into, size_t capacity) noexcept {
+    const MappingChange change;
+    size_t found = 0;
+    for (size_t i = 0; i < interval_count; ++i) {
+        const Interval& interval = intervals[i];
+        if (interval.kind != MappingKind::anonymous) continue;
+        if (found < capacity) into[found] = {interval.start, interval.end, interval.site};
+        ++found;
+    }
+    return found;
+}
+
 FileMappings file_mappings() noexcept {
     const MappingChange change;
     return files;

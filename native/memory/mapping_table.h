@@ -43,6 +43,14 @@ class MappingChange {
 };
 
 FileMappings file_mappings() noexcept;
+
+struct AnonymousInterval {
+    uintptr_t start, end;
+    SiteId site;
+};
+// Copies the anonymous intervals, in order of address. Returns how many there are; those beyond `capacity` are left
+// out.
+size_t anonymous_intervals(AnonymousInterval* into, size_t capacity) noexcept;
 uint64_t lost_mappings() noexcept;  // found no room in the table, which has room for a million
 size_t mapping_table_bytes() noexcept;
 

@@ -15,6 +15,7 @@
 #include "memory/import_passes.h"
 #include "memory/library_search.h"
 #include "memory/mapping_table.h"
+#include "memory/operator_new.h"
 #include "memory/shadow_map.h"
 
 // Python's own allocators. Not there when the hooks are tested without Python.
@@ -189,6 +190,26 @@ void* hook_pvalloc(size_t size) noexcept {
     return recorded_rarely(real.pvalloc(raised(size)), size, CALLER);
 }
 
+// The same in libraries that define operator new (operator_new.h).
+
+void* hook_malloc_below_new(size_t size) noexcept {
+    void* const caller = caller_of_operator_new(CALLER);
+    if (passes_unsampled(size)) return real.malloc(size);
+    return allocate_and_record(size, caller);
+}
+
+int hook_posix_memalign_below_new(void** block, size_t alignment, size_t size) noexcept {
+    void* const caller = caller_of_operator_new(CALLER);
+    const int error = real.posix_memalign(block, alignment, raised(size));
+    if (error == 0) recorded_rarely(*block, size, caller);
+    return error;
+}
+
+void* hook_aligned_alloc_below_new(size_t alignment, size_t size) noexcept {
+    void* const caller = caller_of_operator_new(CALLER);
+    return recorded_rarely(real.aligned_alloc(alignment, raised_evenly(size)), size, caller);
+}
+
 // ---------------------------------------- mmap's family ----------------------------------------
 
 inline bool records_mappings() {
@@ -290,9 +311,17 @@ int hook_dlclose(void* handle) noexcept {
 void* hook_dlsym(void* handle, const char* name) noexcept;
 #endif
 
-#define HOOK(name, of_the_heap) {#name, nullptr, nullptr, reinterpret_cast<void*>(&hook_##name), of_the_heap},
+#define HOOK(name, of_the_heap) {#name, nullptr, nullptr, reinterpret_cast<void*>(&hook_##name), of_the_heap, nullptr},
 ImportedFunction table[] = {FLYWEIGHT_HOOKS(HOOK)};
 #undef HOOK
+
+struct HookBelowNew {
+    const char* name;
+    void* hook;
+};
+const HookBelowNew kHooksBelowNew[] = {{"malloc", reinterpret_cast<void*>(&hook_malloc_below_new)},
+                                       {"posix_memalign", reinterpret_cast<void*>(&hook_posix_memalign_below_new)},
+                                       {"aligned_alloc", reinterpret_cast<void*>(&hook_aligned_alloc_below_new)}};
 
 #if defined(__x86_64__)
 // ctypes, cffi and plug-ins find malloc by name; what they get must be what libraries get that import it.
@@ -356,6 +385,9 @@ void* find_definition(const char* name, void* address) {
 void resolve_once() {
     if (real.malloc != nullptr) return;
     for (ImportedFunction& function : table) {
+        for (const HookBelowNew& variant : kHooksBelowNew) {
+            if (std::strcmp(function.name, variant.name) == 0) function.hook_below_new = variant.hook;
+        }
         function.address = dlsym(RTLD_DEFAULT, function.name);
         function.real = find_definition(function.name, function.address);
     }

@@ -12,6 +12,14 @@ inline constexpr size_t kPageSize = 4096;  // x86-64; larger pages elsewhere onl
 // Zeroed pages, private to this process and copied by fork. Returns nullptr when the kernel refuses.
 void* reserve_pages(size_t bytes) noexcept;
 
+// Everything that was reserved, in order of time: nothing of it is ever given up, only dropped.
+struct ReservedPages {
+    uintptr_t start;
+    size_t bytes;
+};
+size_t reserved_count() noexcept;
+ReservedPages reserved_pages(size_t number) noexcept;
+
 // Gives the pages back; they read as zero from now on. The range stays reserved.
 void drop_pages(void* start, size_t bytes) noexcept;
 

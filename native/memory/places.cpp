@@ -62,6 +62,32 @@ uint32_t find_place(PlaceKey key) noexcept {
     return 0;
 }
 
+void put_in_cache(PlaceKey key, SiteId site) noexcept {
+    switch (domain_in(key)) {
+        case Domain::python:
+            return tracker.cache.put(key, site);
+        case Domain::native:
+            return tracker.native_cache.put(address_in(key), library_in(key), site);
+        case Domain::mapped:
+            break;
+    }
+}
+
+void remove_from_cache(PlaceKey key) noexcept {
+    switch (domain_in(key)) {
+        case Domain::python:
+            return tracker.cache.remove(key);
+        case Domain::native:
+            return tracker.native_cache.remove(address_in(key), library_in(key));
+        case Domain::mapped:
+            break;
+    }
+}
+
+bool is_remembered(PlaceKey key) noexcept {
+    return domain_in(key) == Domain::python || library_in(key) != 0;
+}
+
 void remember_place(PlaceKey key, SiteId site, uint32_t code) noexcept {
     uint32_t number = free_place;
     if (number != 0) {
@@ -75,7 +101,7 @@ void remember_place(PlaceKey key, SiteId site, uint32_t code) noexcept {
     places[number] = {key, site, code, bucket, code != 0 ? codes[code].first_place : 0};
     bucket = number;
     if (code != 0) codes[code].first_place = number;
-    tracker.cache.put(key, site);
+    put_in_cache(key, site);
 }
 
 void forget_place(uint32_t number) noexcept {
@@ -86,7 +112,7 @@ void forget_place(uint32_t number) noexcept {
             break;
         }
     }
-    tracker.cache.remove(key);
+    remove_from_cache(key);
     places[number].next_in_code = free_place;
     free_place = number;
 }
@@ -211,19 +237,32 @@ uint32_t note_of(PyThreadState* thread, PyCodeObject* code, Notes notes) noexcep
     return number;
 }
 
-SiteId add_site(uint32_t file, uint32_t function, int line, Domain domain) noexcept {
-    const SiteId site = tracker.sites.find_or_add({file, function, line > 0 ? static_cast<uint32_t>(line) : 0, domain},
-                                                  tracker.tick.load(std::memory_order_relaxed));
+// The name of the library that asked, for all domains but Python's: there it is the interpreter.
+uint32_t library_name(const void* caller, Domain domain, PlaceKey key) noexcept {
+    if (domain == Domain::python) return 0;
+    const char* const path = library_in(key) != 0 ? library_path(library_in(key)) : library_of(caller);
+    return path != nullptr ? tracker.strings.intern(path) : 0;
+}
+
+SiteId add_site(uint32_t file, uint32_t function, int line, Domain domain, uint32_t library) noexcept {
+    const SiteId site =
+        tracker.sites.find_or_add({file, function, line > 0 ? static_cast<uint32_t>(line) : 0, domain, library},
+                                  tracker.tick.load(std::memory_order_relaxed));
     if (site == kNoSite) tracker.attention.fetch_or(kTooMuchMemory, std::memory_order_relaxed);
     return site;
 }
 
-SiteId resolve_in_frame(PyThreadState* thread, Notes notes, const Frame* frame, PyCodeObject* code, Domain domain,
-                        PlaceKey key) noexcept {
-    if (const uint32_t known = find_place(key); known != 0) {
-        tracker.cache.put(key, places[known].site);
-        return places[known].site;
-    }
+// A place that was put into the cache before and lost its slot to another.
+SiteId known_site(PlaceKey key) noexcept {
+    const uint32_t known = is_remembered(key) ? find_place(key) : 0;
+    if (known == 0) return kNoSite;
+    put_in_cache(key, places[known].site);
+    return places[known].site;
+}
+
+SiteId resolve_in_frame(PyThreadState* thread, Notes notes, const Frame* frame, PyCodeObject* code, const void* caller,
+                        Domain domain, PlaceKey key) noexcept {
+    if (const SiteId known = known_site(key); known != kNoSite) return known;
     const uintptr_t address = instruction(frame);
     uint32_t note = 0;
     if (notes != Notes::none) {
@@ -233,10 +272,10 @@ SiteId resolve_in_frame(PyThreadState* thread, Notes notes, const Frame* frame, 
     }
     int line = PyCode_Addr2Line(code, instruction_offset(code, address));
     if (line <= 0) line = code->co_firstlineno;  // what the compiler put in has no line of its own
-    const SiteId site = note != 0
-                            ? add_site(codes[note].file, codes[note].function, line, domain)
-                            : add_site(intern_text(code->co_filename), intern_text(code->co_qualname), line, domain);
-    if (site != kNoSite && note != 0) remember_place(key, site, note);
+    const uint32_t file = note != 0 ? codes[note].file : intern_text(code->co_filename);
+    const uint32_t function = note != 0 ? codes[note].function : intern_text(code->co_qualname);
+    const SiteId site = add_site(file, function, line, domain, library_name(caller, domain, key));
+    if (site != kNoSite && note != 0 && is_remembered(key)) remember_place(key, site, note);
     return site;
 }
 
@@ -246,7 +285,7 @@ SiteId resolve_place(PyThreadState* thread, Notes notes, const Frame* frame, Dom
     if (code == nullptr) return kNoSite;
     const PlaceKey key = place_key(instruction(frame), domain);
     if (const SiteId site = tracker.cache.find(key); site != kNoSite) return site;
-    return resolve_in_frame(thread, notes, frame, code, domain, key);
+    return resolve_in_frame(thread, notes, frame, code, nullptr, domain, key);
 }
 
 struct NativeWalk {
@@ -289,7 +328,7 @@ size_t places_own_bytes() noexcept {
     return codes.used_bytes() + places.used_bytes() + (places.size() > 1 ? kBuckets * sizeof(uint32_t) : 0);
 }
 
-SiteId resolve_frame(PyThreadState* thread, Notes notes, Domain domain, PlaceKey key) noexcept {
+SiteId resolve_frame(PyThreadState* thread, Notes notes, const void* caller, Domain domain, PlaceKey key) noexcept {
     if (in_profiler()) return kNoSite;
     ProfilerScope scope;
     SlowLock lock;
@@ -298,27 +337,26 @@ SiteId resolve_frame(PyThreadState* thread, Notes notes, Domain domain, PlaceKey
         PyCodeObject* const code = code_of(frame);
         if (code == nullptr) continue;
         // Only the running frame's own instruction identifies the place; behind a frame of C code it depends on more.
-        const PlaceKey frame_key = frame == current ? key : place_key(instruction(frame), domain);
-        return resolve_in_frame(thread, notes, frame, code, domain, frame_key);
+        const PlaceKey frame_key = frame == current ? key : library_key(instruction(frame), domain, library_in(key));
+        return resolve_in_frame(thread, notes, frame, code, caller, domain, frame_key);
     }
-    const SiteId site =
-        add_site(tracker.strings.intern("<interpreter>"), tracker.strings.intern("<no Python frame>"), 0, domain);
-    if (current == nullptr && site != kNoSite) tracker.cache.put(key, site);
+    const SiteId site = add_site(tracker.strings.intern("<interpreter>"), tracker.strings.intern("<no Python frame>"),
+                                 0, domain, library_name(caller, domain, key));
+    if (current == nullptr && site != kNoSite && is_remembered(key)) put_in_cache(key, site);
     return site;
 }
 
-SiteId resolve_caller(void* caller, Domain domain, PlaceKey key) noexcept {
+SiteId resolve_caller(const void* caller, Domain domain, PlaceKey key) noexcept {
     if (in_profiler()) return kNoSite;
     ProfilerScope scope;
     SlowLock lock;
-    if (const uint32_t known = find_place(key); known != 0) {
-        tracker.cache.put(key, places[known].site);
-        return places[known].site;
-    }
-    const char* library = library_of(caller);
-    const SiteId site = add_site(tracker.strings.intern(library != nullptr ? library : "<unknown library>"),
-                                 tracker.strings.intern("<native>"), 0, domain);
-    if (site != kNoSite) remember_place(key, site, 0);
+    if (const SiteId known = known_site(key); known != kNoSite) return known;
+    const char* const path =
+        domain != Domain::python && library_in(key) != 0 ? library_path(library_in(key)) : library_of(caller);
+    const uint32_t file = tracker.strings.intern(path != nullptr ? path : "<unknown library>");
+    const SiteId site = add_site(file, tracker.strings.intern("<native>"), 0, domain,
+                                 domain != Domain::python && path != nullptr ? file : 0);
+    if (site != kNoSite && is_remembered(key)) remember_place(key, site, 0);
     return site;
 }
 

@@ -16,7 +16,9 @@ bool reserve_places() noexcept;
 void clear_places() noexcept;  // sites are renumbered by a new session
 size_t places_own_bytes() noexcept;
 
-// The site of the thread's current Python location, under `key`. Without a Python frame: "<no Python frame>".
+// The site of the thread's current Python location, under `key`. Without a Python frame: "<no Python frame>". `caller`
+// is the native one; its library is part of the site in all domains but Python's. A key without a library's number is
+// not remembered there, since the number may be any.
 //
 // Writing a note into a code object allocates through PyMem. Only the hooks of the mem and object domains may have that
 // done: they run when the allocator below has finished. The raw domain's hook runs in the middle of it as well (the
@@ -24,9 +26,9 @@ size_t places_own_bytes() noexcept;
 // middle of the first would corrupt both. A thread without the GIL may not even read notes. Where none can be written,
 // a new place is resolved again each time, until its code object has one.
 enum class Notes { none, read, write };
-SiteId resolve_frame(PyThreadState* thread, Notes notes, Domain domain, PlaceKey key) noexcept;
+SiteId resolve_frame(PyThreadState* thread, Notes notes, const void* caller, Domain domain, PlaceKey key) noexcept;
 // The site of native code at `caller`, named by its library.
-SiteId resolve_caller(void* caller, Domain domain, PlaceKey key) noexcept;
+SiteId resolve_caller(const void* caller, Domain domain, PlaceKey key) noexcept;
 
 // The calling thread's stack, innermost last pushed; 0 without Python. Under the slow lock.
 StackId capture_python_stack(Notes notes) noexcept;

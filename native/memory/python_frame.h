@@ -29,6 +29,8 @@
 #include <internal/pycore_frame.h>
 #if PY_VERSION_HEX < 0x030c0000
 #include <internal/pycore_runtime.h>
+#elif PY_VERSION_HEX < 0x030d0000
+#include <internal/pycore_interp.h>
 #endif
 #undef Py_BUILD_CORE
 #pragma pop_macro("HAVE_STD_ATOMIC")
@@ -43,9 +45,42 @@ namespace flyweight::memory {
 
 using Frame = _PyInterpreterFrame;
 
+// 3.12 and later keep the state of the attached thread in a thread-local word (_Py_tss_tstate), which a function
+// returns. Where libpython is a shared library that is two calls, so we read the word ourselves where we can. What is
+// taken for granted then is checked once, when recording starts (find()), and where it does not hold the function is
+// called as before:
+//   - the word lies in the thread-local block of the library that defines the function, aligned;
+//   - it holds the state while a thread is attached, and null while it is not;
+//   - the block lies as far from the thread pointer in every thread (static thread-local storage: libraries that were
+//     there when the program started).
+class AttachedState {
+  public:
+#if PY_VERSION_HEX >= 0x030c0000 && defined(__x86_64__)
+    static bool is_found() noexcept { return is_found_; }
+    // Null too where the word is not known.
+    static PyThreadState* at_a_glance() noexcept {
+        PyThreadState* state;
+        asm volatile("mov %%fs:(%1), %0" : "=r"(state) : "r"(offset_));
+        return state;
+    }
+    // With the GIL, which is let go for a moment. Before the first hook is in.
+    static void find() noexcept;
+
+  private:
+    static inline bool is_found_ = false;
+    static inline intptr_t offset_ = 0;
+#else
+    static void find() noexcept {}
+#endif
+};
+
 // The thread state of the thread that holds the GIL; the caller is that thread. May be null while Python starts or
 // ends.
 inline PyThreadState* attached_thread() noexcept {
+#if PY_VERSION_HEX >= 0x030c0000 && defined(__x86_64__)
+    if (AttachedState::is_found()) [[likely]]
+        return AttachedState::at_a_glance();
+#endif
 #if PY_VERSION_HEX < 0x030c0000
     // One global, the same that PyThreadState_Get reads.
     return reinterpret_cast<PyThreadState*>(
@@ -54,6 +89,15 @@ inline PyThreadState* attached_thread() noexcept {
     return _PyThreadState_UncheckedGet();
 #else
     return PyThreadState_GetUnchecked();
+#endif
+}
+
+// The same without a call, for what has another way when the answer is null.
+inline PyThreadState* attached_thread_at_a_glance() noexcept {
+#if PY_VERSION_HEX >= 0x030c0000 && defined(__x86_64__)
+    return AttachedState::at_a_glance();
+#else
+    return attached_thread();
 #endif
 }
 
@@ -150,6 +194,16 @@ inline bool entered_from_c(const Frame* frame) noexcept {
 // Bytes from the code's first instruction to the one at `address`; negative before the first.
 inline int instruction_offset(PyCodeObject* code, uintptr_t address) noexcept {
     return static_cast<int>(static_cast<intptr_t>(address) - reinterpret_cast<intptr_t>(code->co_code_adaptive));
+}
+
+// Makes the main thread look for pending calls at its next bytecode boundary. Py_AddPendingCall does so by itself on
+// 3.13; before, when called from another thread, it left that to the next time the main thread takes the GIL, which one
+// that only computes never does. The word is what a signal sets; set in vain it costs a look at each boundary until
+// then.
+inline void wake_main_thread() noexcept {
+#if PY_VERSION_HEX < 0x030d0000
+    _Py_atomic_store_relaxed(&PyInterpreterState_Main()->ceval.eval_breaker, 1);
+#endif
 }
 
 }  // namespace flyweight::memory

@@ -108,7 +108,7 @@ struct Hooks {
         return recorded_carefully(block, size);
     }
     [[gnu::always_inline]] static void* recorded(void* block, size_t size) noexcept {
-        PyThreadState* const thread = attached_thread();
+        PyThreadState* const thread = attached_thread_at_a_glance();
         if (glance(tracker.attention) != 0 || thread == nullptr) [[unlikely]]
             return recorded_carefully(block, size);
         const Frame* const frame = current_frame(thread);

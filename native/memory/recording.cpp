@@ -88,7 +88,7 @@ bool answer_probe() noexcept {
 
 SiteId resolve(Where where, Domain domain) noexcept {
     const PlaceKey key = where.key(domain);
-    return where.thread != nullptr ? resolve_frame(where.thread, where.notes, domain, key)
+    return where.thread != nullptr ? resolve_frame(where.thread, where.notes, where.caller, domain, key)
                                    : resolve_caller(where.caller, domain, key);
 }
 

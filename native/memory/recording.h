@@ -1,6 +1,7 @@
 // What all hooks do with a block, whichever allocator it came from.
 #pragma once
 
+#include "memory/library_map.h"
 #include "memory/places.h"
 #include "memory/python_frame.h"
 #include "memory/tracker.h"
@@ -25,15 +26,28 @@ inline bool is_exclusive([[maybe_unused]] const PyThreadState* thread) noexcept 
     return place_key(frame != nullptr ? instruction(frame) : 0, domain);
 }
 
-// Who asks for memory. `caller` is the native caller, for threads without Python.
+// Who asks for memory. `caller` is the native caller.
 struct Where {
     PyThreadState* thread;
     void* caller;
     bool attached;
     Notes notes;  // what may be done with those of code objects
     bool exclusive() const noexcept { return attached && is_exclusive(thread); }
+    // Python's own blocks: the caller matters on threads without Python only. All others: it is the caller's library.
     PlaceKey key(Domain domain) const noexcept {
+        if (domain != Domain::python) return library_key(instruction_or_none(), domain, library_pages.at(caller));
         return thread != nullptr ? key_of(thread, domain) : caller_key(reinterpret_cast<uintptr_t>(caller), domain);
+    }
+    // Mappings are not looked for: a system call costs more than the slow way.
+    [[gnu::always_inline]] bool knows(Domain domain, SiteId* site) const noexcept {
+        if (domain == Domain::python) return tracker.cache.knows(key(domain), site);
+        if (domain == Domain::mapped) return false;
+        return tracker.native_cache.knows(instruction_or_none(), library_pages.at(caller), site);
+    }
+
+  private:
+    uintptr_t instruction_or_none() const noexcept {
+        return thread != nullptr ? address_in(key_of(thread, Domain::python)) : 0;
     }
 };
 
@@ -65,8 +79,8 @@ class Here : public Where {
 SiteId resolve(Where where, Domain domain) noexcept;
 
 inline SiteId site_of(Where where, Domain domain) noexcept {
-    const SiteId site = tracker.cache.find(where.key(domain));
-    return site != kNoSite ? site : resolve(where, domain);
+    SiteId site;
+    return where.knows(domain, &site) ? site : resolve(where, domain);
 }
 
 // The rare cases: stopped, phases open, full stacks, sampling, a place not seen before. False: over the limit.
@@ -92,8 +106,7 @@ template <Domain kDomain>
 inline bool record_allocation(void* block, size_t size, void* caller) noexcept {
     SiteId site;
     const Here where(caller);
-    if (tracker.attention.load(std::memory_order_relaxed) != 0 || !tracker.cache.knows(where.key(kDomain), &site))
-        [[unlikely]] {
+    if (tracker.attention.load(std::memory_order_relaxed) != 0 || !where.knows(kDomain, &site)) [[unlikely]] {
         return careful_allocation(block, size, kDomain, where);
     }
     if (where.exclusive()) return tracker.allocated<kDomain, Access::exclusive>(block, size, site);

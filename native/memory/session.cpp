@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <cstdlib>
 
+#include "memory/budgets.h"
 #include "memory/clock.h"
 #include "memory/history.h"
 #include "memory/library_map.h"
@@ -81,6 +82,7 @@ void after_fork_in_child() {
     unlock_native_hooks_after_fork();
     forget_ticker_in_child();
     forget_page_in_child();
+    budgets.forget_crossings();
     resuming.store(false, std::memory_order_relaxed);
     resume_later();
 }
@@ -88,6 +90,7 @@ void after_fork_in_child() {
 }  // namespace
 
 StartError start_session(const Settings& settings, const char* page_prefix) noexcept {
+    AttachedState::find();  // first, since others may run meanwhile
     if (is_recording) return StartError::already_recording;
     if (!tracker.reserve() || !history.reserve() || !reserve_places()) return StartError::no_memory;
     if (!handlers_registered) {
@@ -109,6 +112,7 @@ StartError start_session(const Settings& settings, const char* page_prefix) noex
         clear_mapping_table();
     }
     tracker.begin(settings);
+    budgets.start_again();
     if (page_prefix[0] != 0 && !create_page(page_prefix)) {
         tracker.end();
         return StartError::no_page;
@@ -137,6 +141,7 @@ void stop_session() noexcept {
     rest_ms(kGraceMs);
     tick();  // the last figures
     end_all_phases();
+    budgets.start_again();
     tracker.end();
     remove_page();
     is_recording = false;
@@ -160,18 +165,25 @@ void tick() noexcept {
             forget_native_places();
         }
     }
-    SlowLock lock;
-    history.note(current_tick(), elapsed_ms());
-    if (ticks_done++ % kTicksPerMeasurement == 0) {
-        const size_t own = tracker.measure_own_bytes() + places_own_bytes() + history.own_bytes();
-        tracker.own_bytes.set(own);
-        const uint64_t limit = tracker.settings.own_limit_bytes;
-        if (limit != 0 && own > limit && !tracker.settings.sampled) {
-            tracker.attention.fetch_or(kTooMuchMemory, std::memory_order_relaxed);
+    bool over_budget = false;
+    {
+        SlowLock lock;
+        history.note(current_tick(), elapsed_ms());
+        if (budgets.any()) {
+            over_budget = budgets.compare(tracker.total.current(), tracker.total.peak(), components);
         }
-        if (tracker.settings.native && native_hooks_displaced()) seen.native = true;
+        if (ticks_done++ % kTicksPerMeasurement == 0) {
+            const size_t own = tracker.measure_own_bytes() + places_own_bytes() + history.own_bytes();
+            tracker.own_bytes.set(own);
+            const uint64_t limit = tracker.settings.own_limit_bytes;
+            if (limit != 0 && own > limit && !tracker.settings.sampled) {
+                tracker.attention.fetch_or(kTooMuchMemory, std::memory_order_relaxed);
+            }
+            if (tracker.settings.native && native_hooks_displaced()) seen.native = true;
+        }
+        publish_page();
     }
-    publish_page();
+    if (over_budget && tell_of_crossings != nullptr) tell_of_crossings();
 }
 
 void look_at_the_clock(bool may_start_thread) noexcept {

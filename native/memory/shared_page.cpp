@@ -11,7 +11,9 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "memory/budgets.h"
 #include "memory/clock.h"
+#include "memory/components.h"
 #include "memory/history.h"
 #include "memory/totals.h"
 #include "memory/tracker.h"
@@ -22,6 +24,7 @@ namespace {
 char page_prefix[512];
 char page_path[540];
 PageHeader* page = nullptr;
+size_t ticks_shown = 0;  // that the page's ring has
 
 uint64_t process_start() noexcept {
     char text[1024];
@@ -65,15 +68,15 @@ void fill_row(PageRow& row, SiteId number, int64_t growth) noexcept {
 }
 
 // The largest few by a score, kept sorted by insertion: few enough that nothing cleverer pays.
-template <size_t kRoom>
+template <class Number, size_t kRoom>
 struct Largest {
     struct Entry {
         int64_t score;
-        SiteId site;
+        Number site;
     } entries[kRoom];
     size_t count = 0;
 
-    void offer(int64_t score, SiteId site) noexcept {
+    void offer(int64_t score, Number site) noexcept {
         if (score <= 0 || (count == kRoom && score <= entries[kRoom - 1].score)) return;
         size_t at = count < kRoom ? count++ : kRoom - 1;
         for (; at > 0 && entries[at - 1].score < score; --at) entries[at] = entries[at - 1];
@@ -91,6 +94,67 @@ int64_t steady_growth(const SiteHistory& site) noexcept {
     if (rises * 4 < last * 3 || site.bytes[last] <= site.bytes[last - 2]) return 0;
     const uint64_t ms = last * site.window_ms();
     return static_cast<int64_t>((site.bytes[last] - site.bytes[0]) * 1000 / (ms > 0 ? ms : 1));
+}
+
+template <class Row>
+Row* table(size_t offset) noexcept {
+    return reinterpret_cast<Row*>(reinterpret_cast<char*>(page) + offset);
+}
+
+// The sums are those of the last tick.
+void fill_components() noexcept {
+    Largest<ComponentId, kPageComponents - 1> largest;
+    Components::Sum rest = components.sum(Components::kOther);
+    for (size_t number = 1; number < components.count(); ++number) {
+        const Components::Sum& sum = components.sum(static_cast<ComponentId>(number));
+        rest.live_bytes += sum.live_bytes, rest.live_count += sum.live_count;
+        largest.offer(static_cast<int64_t>(sum.live_bytes), static_cast<ComponentId>(number));
+    }
+    auto* const rows = table<PageComponent>(kPageComponentOffset);
+    size_t count = 0;
+    for (; count < largest.count; ++count) {
+        const ComponentId number = largest.entries[count].site;
+        const Components::Sum& sum = components.sum(number);
+        rows[count] = {sum.live_bytes, sum.live_count, sum.highest_bytes, {}};
+        copy_name(rows[count].name, sizeof rows[count].name, components.name(number));
+        rest.live_bytes -= sum.live_bytes, rest.live_count -= sum.live_count;
+    }
+    if (rest.live_bytes > 0) {
+        rows[count] = {rest.live_bytes, rest.live_count, rest.live_bytes, {}};
+        copy_name(rows[count].name, sizeof rows[count].name, components.name(Components::kOther));
+        ++count;
+    }
+    page->component_rows = static_cast<uint32_t>(count);
+}
+
+void fill_budgets() noexcept {
+    auto* const rows = table<PageBudget>(kPageBudgetOffset);
+    uint32_t count = 0;
+    for (size_t number = 0; number < Budgets::kMost; ++number) {
+        const Budget& budget = budgets[number];
+        if (!budget.set) continue;
+        PageBudget& row = rows[count++];
+        row = {budget.limit_bytes, budget.used_bytes, budget.highest_bytes, budget.times_exceeded, budget.over, {}};
+        if (budget.component != Components::kOther) {
+            copy_name(row.component, sizeof row.component, components.name(budget.component));
+        }
+    }
+    page->budget_rows = count;
+}
+
+void add_moments() noexcept {
+    const size_t now = history.ticks();
+    if (now < ticks_shown) ticks_shown = 0;  // a new session
+    const size_t first = now > kPageMoments ? now - kPageMoments : 0;
+    auto* const rows = table<PageMoment>(kPageMomentOffset);
+    for (size_t tick = ticks_shown > first ? ticks_shown : first; tick < now; ++tick) {
+        const SeriesRow& row = history.at_tick(tick);
+        rows[tick % kPageMoments] = {row.end_ms, row.lowest_bytes, row.highest_bytes, row.last_bytes, row.rss_bytes};
+        page->rss_bytes = row.rss_bytes;
+    }
+    ticks_shown = now;
+    page->moment_rows = static_cast<uint32_t>(now - first);
+    page->first_moment = static_cast<uint32_t>(first % kPageMoments);
 }
 
 }  // namespace
@@ -129,6 +193,13 @@ bool create_page_again() noexcept {
     page->site_offset = kPageSiteOffset;
     page->leak_offset = kPageLeakOffset;
     page->row_bytes = sizeof(PageRow);
+    page->component_offset = kPageComponentOffset;
+    page->budget_offset = kPageBudgetOffset;
+    page->moment_offset = kPageMomentOffset;
+    page->component_row_bytes = sizeof(PageComponent);
+    page->budget_row_bytes = sizeof(PageBudget);
+    page->moment_row_bytes = sizeof(PageMoment);
+    ticks_shown = 0;
     publish_page();
     std::memcpy(page->magic, "FLYWMEM", 8);  // last: whoever sees it may read the rest
     return true;
@@ -136,12 +207,12 @@ bool create_page_again() noexcept {
 
 void publish_page() noexcept {
     if (page == nullptr) return;
-    Largest<kPageSites> live;
+    Largest<SiteId, kPageSites> live;
     for (size_t number = 1; number < tracker.sites.size(); ++number) {
         const auto site = static_cast<SiteId>(number);
         live.offer(static_cast<int64_t>(tracker.sites[site].live_bytes()), site);
     }
-    Largest<kPageLeaks> growing;
+    Largest<SiteId, kPageLeaks> growing;
     for (size_t number = 1; number < history.site_count(); ++number) {
         growing.offer(steady_growth(history.site(number)), history.site(number).site);
     }
@@ -163,12 +234,16 @@ void publish_page() noexcept {
         page->counters[i] = {t.current_bytes,    t.peak_bytes,         t.allocated_bytes, t.freed_bytes,
                              t.allocation_count, t.deallocation_count, t.live_count};
     }
-    auto* rows = reinterpret_cast<PageRow*>(reinterpret_cast<char*>(page) + kPageSiteOffset);
+    page->limit_bytes = tracker.settings.limit_bytes;
+    auto* rows = table<PageRow>(kPageSiteOffset);
     for (size_t i = 0; i < live.count; ++i) fill_row(rows[i], live.entries[i].site, 0);
     page->site_rows = static_cast<uint32_t>(live.count);
-    auto* leaks = reinterpret_cast<PageRow*>(reinterpret_cast<char*>(page) + kPageLeakOffset);
+    auto* leaks = table<PageRow>(kPageLeakOffset);
     for (size_t i = 0; i < growing.count; ++i) fill_row(leaks[i], growing.entries[i].site, growing.entries[i].score);
     page->leak_rows = static_cast<uint32_t>(growing.count);
+    fill_components();
+    fill_budgets();
+    add_moments();
     sequence->store(sequence->load(std::memory_order_relaxed) + 1, std::memory_order_release);
 }
 

@@ -1,6 +1,7 @@
-// The shared page: counters, top sites and leak candidates, for another process to read without a lock and without our
-// help. A file in shared memory, written by the ticker, guarded by a sequence number that is odd while it changes: a
-// reader copies the page and keeps the copy if the number is even and the same before and after.
+// The shared page: counters, top sites, leak candidates, components, budgets and the last minute, for another process
+// to read without a lock and without our help. A file in shared memory, written by the ticker, guarded by a sequence
+// number that is odd while it changes: a reader copies the page and keeps the copy if the number is even and the same
+// before and after.
 //
 // All numbers are little-endian (the machine's own). The layout only grows at the end; `version` changes otherwise.
 #pragma once
@@ -10,9 +11,12 @@
 
 namespace flyweight::memory {
 
-inline constexpr uint32_t kPageVersion = 1;
+inline constexpr uint32_t kPageVersion = 2;
 inline constexpr uint32_t kPageSites = 64;
 inline constexpr uint32_t kPageLeaks = 16;
+inline constexpr uint32_t kPageComponents = 33;  // the last may be "(other)"
+inline constexpr uint32_t kPageBudgets = 32;
+inline constexpr uint32_t kPageMoments = 256;  // ticks: the last minute, which a verdict on the steady state looks at
 
 struct PageCounters {
     uint64_t current_bytes, peak_bytes, allocated_bytes, freed_bytes;
@@ -44,8 +48,16 @@ struct PageHeader {
     uint32_t row_bytes;        // of both kinds
     uint32_t reserved;         //
     PageCounters counters[4];  // python, native, mapped, together
+    uint64_t rss_bytes;        // of the process, at the last tick; 0 unknown
+    uint64_t limit_bytes;      // Python allocations above it fail; 0 none
+    uint32_t component_rows;   // filled ones, largest first
+    uint32_t budget_rows;      //
+    uint32_t moment_rows;      // filled ones, a ring
+    uint32_t first_moment;     // the oldest
+    uint32_t component_offset, budget_offset, moment_offset;
+    uint32_t component_row_bytes, budget_row_bytes, moment_row_bytes;
 };
-static_assert(sizeof(PageHeader) == 88 + 4 * sizeof(PageCounters));
+static_assert(sizeof(PageHeader) == 144 + 4 * sizeof(PageCounters));
 
 struct PageRow {
     uint64_t live_count, live_bytes, peak_bytes, total_count, total_bytes, largest_bytes;
@@ -57,9 +69,30 @@ struct PageRow {
 };
 static_assert(sizeof(PageRow) == 256);
 
+struct PageComponent {
+    uint64_t live_bytes, live_count;
+    uint64_t highest_bytes;  // at any tick
+    char name[40];
+};
+static_assert(sizeof(PageComponent) == 64);
+
+struct PageBudget {
+    uint64_t limit_bytes, used_bytes, highest_bytes, times_exceeded;
+    uint64_t over;       // 1: reported, and use has not been under 95 % since
+    char component[40];  // empty: the whole process
+};
+static_assert(sizeof(PageBudget) == 80);
+
+struct PageMoment {
+    uint64_t elapsed_ms, lowest_bytes, highest_bytes, last_bytes, rss_bytes;  // tracked in all, and resident
+};
+
 inline constexpr size_t kPageSiteOffset = 4096;
 inline constexpr size_t kPageLeakOffset = kPageSiteOffset + kPageSites * sizeof(PageRow);
-inline constexpr size_t kPageBytes = kPageLeakOffset + kPageLeaks * sizeof(PageRow);
+inline constexpr size_t kPageComponentOffset = kPageLeakOffset + kPageLeaks * sizeof(PageRow);
+inline constexpr size_t kPageBudgetOffset = kPageComponentOffset + kPageComponents * sizeof(PageComponent);
+inline constexpr size_t kPageMomentOffset = kPageBudgetOffset + kPageBudgets * sizeof(PageBudget);
+inline constexpr size_t kPageBytes = kPageMomentOffset + kPageMoments * sizeof(PageMoment);
 
 // Creates `<prefix>.<pid>`, readable by this user only. False with errno set when that is impossible.
 bool create_page(const char* prefix) noexcept;

@@ -1,10 +1,16 @@
 // From the place that asks for memory to its site, in a handful of instructions and without a lock.
 //
-// The key is the address of the running bytecode instruction (or of the native caller) and the domain. An entry is one
-// 64-bit word, so that every thread may read and write it. The slot is taken from the address's low bits, where the
-// instructions of a program spread well enough; the word is the site, exclusive-or the whole key shifted to the top.
-// The key's bits that name the slot overlap the site's, and are the same for all keys of the slot: they cancel out.
-// Slot and word together are the whole key: a hit is never wrong.
+// For Python's domain the key is the address of the running bytecode instruction (or of the native caller) and the
+// domain. An entry is one 64-bit word, so that every thread may read and write it. The slot is taken from the address's
+// low bits, where the instructions of a program spread well enough; the word is the site, exclusive-or the whole key
+// shifted to the top. The key's bits that name the slot overlap the site's, and are the same for all keys of the slot:
+// they cancel out. Slot and word together are the whole key: a hit is never wrong.
+//
+// For the native domain the key is that address and the number of the library whose code called malloc. There the word
+// has no room for the library: it is the site, exclusive-or the address shifted up by 16, and the slot is 14 bits of
+// the address, exclusive-or the library. The word knows the address, and slot and address together know the library.
+// (The address's lowest three bits in use overlap the site's; the library leaves them alone in the slot, which so knows
+// them.)
 #pragma once
 
 #include <atomic>
@@ -15,7 +21,7 @@
 
 namespace flyweight::memory {
 
-// 48 bits of address, 2 of domain, and one that tells native callers from bytecode.
+// 48 bits of address, 2 of domain, one that tells native callers from bytecode, and 11 of the number of a library.
 using PlaceKey = uint64_t;
 constexpr PlaceKey place_key(uintptr_t address, Domain domain) noexcept {
     return uint64_t{address} | static_cast<uint64_t>(domain) << 48;
@@ -23,6 +29,20 @@ constexpr PlaceKey place_key(uintptr_t address, Domain domain) noexcept {
 constexpr PlaceKey kNativeCaller = PlaceKey{1} << 50;
 constexpr PlaceKey caller_key(uintptr_t address, Domain domain) noexcept {
     return place_key(address, domain) | kNativeCaller;
+}
+
+constexpr int kLibraryShift = 51;
+constexpr PlaceKey library_key(uintptr_t instruction, Domain domain, uint32_t library) noexcept {
+    return place_key(instruction, domain) | PlaceKey{library} << kLibraryShift;
+}
+constexpr uintptr_t address_in(PlaceKey key) noexcept {
+    return key & ((PlaceKey{1} << 48) - 1);
+}
+constexpr Domain domain_in(PlaceKey key) noexcept {
+    return static_cast<Domain>(key >> 48 & 3);
+}
+constexpr uint32_t library_in(PlaceKey key) noexcept {
+    return static_cast<uint32_t>(key >> kLibraryShift);
 }
 
 class SiteCache {
@@ -70,6 +90,43 @@ class SiteCache {
     }
 
     std::atomic<uint64_t> words_[size_t{1} << kSlotBits] = {};
+};
+
+class NativeSiteCache {
+  public:
+    static constexpr int kSlotBits = 14;
+
+    // `instruction`: of bytecode, or 0 on threads without Python. `site` means something only when the answer is true.
+    bool knows(uintptr_t instruction, uint32_t library, SiteId* site) const noexcept {
+        uint64_t word = glance(slot(instruction, library));
+        asm("" : "+r"(word));  // read once, since another thread may replace it
+        const uint64_t difference = word ^ tag(instruction);
+        *site = static_cast<SiteId>(difference);
+        return difference - 1 < SiteTable::kCapacity - 1;
+    }
+    void put(uintptr_t instruction, uint32_t library, SiteId site) noexcept {
+        slot(instruction, library).store(tag(instruction) ^ site, std::memory_order_relaxed);
+    }
+    void remove(uintptr_t instruction, uint32_t library) noexcept {
+        SiteId site;
+        if (knows(instruction, library, &site)) slot(instruction, library).store(0, std::memory_order_relaxed);
+    }
+    void clear() noexcept {
+        for (std::atomic<uint64_t>& word : words_) {
+            if (word.load(std::memory_order_relaxed) != 0) word.store(0, std::memory_order_relaxed);
+        }
+    }
+    size_t own_bytes() const noexcept { return sizeof words_; }
+
+  private:
+    static constexpr uintptr_t kSlotMask = (uintptr_t{1} << kSlotBits) - 1;
+    static uint64_t tag(uintptr_t instruction) noexcept { return uint64_t{instruction} << 16; }
+    std::atomic<uint64_t>& slot(uintptr_t instruction, uint32_t library) const noexcept {
+        const uintptr_t number = (instruction >> 1 ^ uintptr_t{library} << 3) & kSlotMask;
+        return const_cast<std::atomic<uint64_t>&>(words_[number]);
+    }
+
+    std::atomic<uint64_t> words_[size_t{1} << kSlotBits] = {};  // 0: empty; no instruction lies at addresses 2 to 15
 };
 
 }  // namespace flyweight::memory

@@ -10,7 +10,7 @@ constexpr size_t kFirstIndexSize = 2048;
 }  // namespace
 
 bool SiteTable::reserve() noexcept {
-    if (!sites_.reserve() || !index_.reserve()) return false;
+    if (!sites_.reserve() || !libraries_.reserve() || !index_.reserve()) return false;
     if (index_size_ == 0) index_size_ = kFirstIndexSize;
     if (sites_.size() == 0) count_.store(sites_.append() + 1, std::memory_order_release);  // number 0: no site
     return true;
@@ -18,6 +18,8 @@ bool SiteTable::reserve() noexcept {
 
 void SiteTable::clear() noexcept {
     sites_.clear();
+    libraries_.clear();
+    libraries_end_ = 0;
     index_.clear();
     index_size_ = 0;
     full_ = false;
@@ -27,6 +29,7 @@ void SiteTable::clear() noexcept {
 uint64_t SiteTable::hash(const Location& location) noexcept {
     uint64_t key = uint64_t{location.file} << 32 | location.function;
     key = (key ^ key >> 31) * 0x9e3779b97f4a7c15ULL;
+    key ^= uint64_t{location.library} << 40;
     key ^= uint64_t{location.line} << 2 | static_cast<uint64_t>(location.domain);
     key = (key ^ key >> 29) * 0xbf58476d1ce4e5b9ULL;
     return key ^ key >> 32;
@@ -36,8 +39,7 @@ SiteId SiteTable::find_or_add(const Location& location, uint32_t tick) noexcept 
     if (sites_.size() * 2 > index_size_ && !grow_index()) return kNoSite;
     size_t slot = hash(location) & (index_size_ - 1);
     for (; index_[slot] != 0; slot = (slot + 1) & (index_size_ - 1)) {
-        const Site& site = sites_[index_[slot]];
-        if (Location{site.file, site.function, site.line, site.domain} == location) return index_[slot];
+        if (this->location(index_[slot]) == location) return index_[slot];
     }
     const size_t number = sites_.append();
     if (number == kCapacity) {
@@ -50,6 +52,7 @@ SiteId SiteTable::find_or_add(const Location& location, uint32_t tick) noexcept 
     site.function = location.function;
     site.line = location.line;
     site.first_tick = tick;
+    if (location.library != 0) libraries_[number] = location.library, libraries_end_ = number + 1;
     index_[slot] = static_cast<uint32_t>(number);
     count_.store(number + 1, std::memory_order_release);
     return static_cast<SiteId>(number);
@@ -60,8 +63,7 @@ bool SiteTable::grow_index() noexcept {
     index_size_ *= 2;
     std::memset(index_.data(), 0, index_size_ * sizeof(uint32_t));
     for (size_t number = 1; number < sites_.size(); ++number) {
-        const Site& site = sites_[number];
-        size_t slot = hash({site.file, site.function, site.line, site.domain}) & (index_size_ - 1);
+        size_t slot = hash(location(static_cast<SiteId>(number))) & (index_size_ - 1);
         while (index_[slot] != 0) slot = (slot + 1) & (index_size_ - 1);
         index_[slot] = static_cast<uint32_t>(number);
     }
@@ -69,7 +71,7 @@ bool SiteTable::grow_index() noexcept {
 }
 
 size_t SiteTable::own_bytes() const noexcept {
-    return sites_.used_bytes() + index_size_ * sizeof(uint32_t);
+    return sites_.used_bytes() + libraries_end_ * sizeof(uint32_t) + index_size_ * sizeof(uint32_t);
 }
 
 }  // namespace flyweight::memory

@@ -1,7 +1,7 @@
 // Sites: the places that allocate, and what each has allocated.
 //
-// A site is (file, line, function, domain). Its counters are all there is: totals are sums over the sites, so the two
-// cannot disagree. Sites are never moved or removed within a session; their number fits a record.
+// A site is (file, line, function, domain, library). Its counters are all there is: totals are sums over the sites, so
+// the two cannot disagree. Sites are never moved or removed within a session; their number fits a record.
 #pragma once
 
 #include <cstdint>
@@ -22,6 +22,7 @@ struct Location {
     uint32_t function = 0;
     uint32_t line = 0;
     Domain domain = Domain::python;
+    uint32_t library = 0;  // whose code called malloc or mmap; 0 for Python's domain, and where nothing is known
     bool operator==(const Location&) const = default;
 };
 
@@ -85,6 +86,10 @@ class SiteTable {
     Site& operator[](SiteId site) noexcept { return sites_[site]; }
     const Site& operator[](SiteId site) const noexcept { return sites_[site]; }
     size_t size() const noexcept { return count_.load(std::memory_order_acquire); }  // one more than the last number
+    Location location(SiteId number) const noexcept {
+        const Site& site = sites_[number];
+        return {site.file, site.function, site.line, site.domain, libraries_[number]};
+    }
     size_t own_bytes() const noexcept;
 
   private:
@@ -92,7 +97,9 @@ class SiteTable {
     static uint64_t hash(const Location& location) noexcept;
 
     StableArray<Site, kCapacity> sites_;
+    StableArray<uint32_t, kCapacity> libraries_;  // of each site, where it has one: nothing that counting touches
     StableArray<uint32_t, kCapacity * 2> index_;  // open addressing over the first index_size_ slots
+    size_t libraries_end_ = 0;                    // behind the last site that has one
     size_t index_size_ = 0;
     std::atomic<size_t> count_{0};
     bool full_ = false;

@@ -17,6 +17,10 @@ void SlowLock::acquire() noexcept {
     taken.fetch_add(1, std::memory_order_relaxed);
 }
 
+bool SlowLock::try_acquire() noexcept {
+    return pthread_mutex_trylock(&mutex) == 0;
+}
+
 void SlowLock::release() noexcept {
     pthread_mutex_unlock(&mutex);
 }

@@ -13,6 +13,7 @@ class SlowLock {
     SlowLock& operator=(const SlowLock&) = delete;
 
     static void acquire() noexcept;
+    static bool try_acquire() noexcept;
     static void release() noexcept;
     static void reset_in_child() noexcept;
     static unsigned long times_taken() noexcept;  // for the test that shows that the hot path does not

@@ -26,6 +26,7 @@ void Tracker::begin(const Settings& wanted) noexcept {
     limit_bytes = wanted.limit_bytes != 0 ? wanted.limit_bytes : kNoLimit;
     shadow.clear();
     cache.clear();
+    native_cache.clear();
     sites.clear();
     stacks.clear();
     samples.clear();
@@ -329,7 +330,7 @@ void Tracker::turn_to_sampling(uint32_t reason) noexcept {
 
 size_t Tracker::measure_own_bytes() noexcept {
     return shadow.own_bytes() + sites.own_bytes() + strings.own_bytes() + stacks.own_bytes() + samples.own_bytes() +
-           cache.own_bytes();
+           cache.own_bytes() + (settings.native ? native_cache.own_bytes() : 0);
 }
 
 }  // namespace flyweight::memory

@@ -66,6 +66,7 @@ class Tracker {
     Level total;
 
     alignas(64) SiteCache cache;
+    alignas(64) static inline constinit NativeSiteCache native_cache;  // all zero: costs what is touched of it
 
     // Slow path.
     alignas(64) Sampler sampler;
@@ -89,8 +90,8 @@ class Tracker {
     void begin(const Settings& wanted) noexcept;  // empty books; recording begins when kStopped is taken away
     void end() noexcept;
 
-    // A block was allocated by `site`, which is one. False: the total went over the limit, and the caller may refuse
-    // the block. kAlone: only Python's domain is tracked, whose level then is the total.
+    // A block was allocated by `site`, which is one. False: Python's, and the total went over the limit, so that the
+    // caller is to refuse the block. kAlone: only Python's domain is tracked, whose level then is the total.
     template <Domain kDomain, Access kAccess, bool kAlone = false>
     bool allocated(void* block, uint64_t size, SiteId site) noexcept;
     // The same for the exclusive writer and a block of no more than kLargestShort bytes, as long as nothing is out of
@@ -194,7 +195,8 @@ template <Access kAccess, bool kAlone>
     if constexpr (kAccess == Access::exclusive) {
         // First, since a refused block counts nowhere.
         if (const uint64_t held = total.own.add(bytes); total.passes_mark(held)) {
-            if (above(held + total.others.get(), limit_bytes)) [[unlikely]] {
+            // Only Python's allocations are refused; what others got above the limit is there and counts.
+            if (domain == Domain::python && above(held + total.others.get(), limit_bytes)) [[unlikely]] {
                 total.own.subtract(bytes);
                 return false;
             }

@@ -6,12 +6,14 @@
 #include "memory/python_frame.h"
 
 #include <dlfcn.h>
+#include <malloc.h>
 
 #include <algorithm>
-#include <cmath>
 #include <cstring>
 
 #include "memory/clock.h"
+#include "memory/components.h"
+#include "memory/crash_page.h"
 #include "memory/history.h"
 #include "memory/import_passes.h"
 #include "memory/library_map.h"
@@ -22,48 +24,15 @@
 #include "memory/session.h"
 #include "memory/slow_lock.h"
 #include "memory/totals.h"
+#include "python/memory_attribution.h"
+#include "python/memory_components.h"
+#include "python/packed_rows.h"
 
 namespace {
 
 using namespace flyweight::memory;
 
 constexpr int kAgeBins = 16;
-
-// A bytes object that is filled row by row, in two passes at most: its size is known before.
-class Rows {
-  public:
-    Rows(size_t rows, size_t columns) noexcept
-        : columns_(columns),
-          bytes_(PyBytes_FromStringAndSize(nullptr, static_cast<Py_ssize_t>(rows * columns * sizeof(int64_t)))) {
-        if (bytes_ != nullptr) std::memset(PyBytes_AS_STRING(bytes_), 0, rows * columns * sizeof(int64_t));
-    }
-    explicit operator bool() const noexcept { return bytes_ != nullptr; }
-    int64_t* row(size_t number) noexcept {
-        return reinterpret_cast<int64_t*>(PyBytes_AS_STRING(bytes_)) + number * columns_;
-    }
-    // Hands the bytes over, cut to `rows`.
-    PyObject* take(size_t rows) noexcept {
-        PyObject* result = bytes_;
-        bytes_ = nullptr;
-        if (result != nullptr) {
-            const auto wanted = static_cast<Py_ssize_t>(rows * columns_ * sizeof(int64_t));
-            if (PyBytes_GET_SIZE(result) != wanted && _PyBytes_Resize(&result, wanted) != 0) return nullptr;
-        }
-        return result;
-    }
-    ~Rows() { Py_XDECREF(bytes_); }
-    Rows(const Rows&) = delete;
-    Rows& operator=(const Rows&) = delete;
-
-  private:
-    size_t columns_;
-    PyObject* bytes_;
-};
-
-template <size_t kColumns>
-PyObject* one_row(const int64_t (&values)[kColumns]) {
-    return PyBytes_FromStringAndSize(reinterpret_cast<const char*>(values), sizeof values);
-}
 
 int64_t tick_ms(uint32_t tick) noexcept {
     return int64_t{tick} * kTickMs;
@@ -72,10 +41,6 @@ int64_t tick_ms(uint32_t tick) noexcept {
 int64_t age_ms(uint32_t tick) noexcept {
     const auto now = static_cast<int64_t>(stopped_elapsed_ms());
     return now > tick_ms(tick) ? now - tick_ms(tick) : 0;
-}
-
-int64_t rounded(double value) noexcept {
-    return static_cast<int64_t>(std::llround(value));
 }
 
 bool bad_site(long long site) {
@@ -202,14 +167,16 @@ PyObject* counters(PyObject*, PyObject*) {
     return rows.take(kDomains + 1);
 }
 
-constexpr const char* kSiteColumns[] = {"site",        "file",        "function",      "line",
-                                        "domain",      "live_count",  "live_bytes",    "peak_bytes",
-                                        "total_count", "total_bytes", "largest_bytes", "first_seen_ms"};
+constexpr const char* kSiteColumns[] = {"site",          "file",          "function",   "line",        "domain",
+                                        "live_count",    "live_bytes",    "peak_bytes", "total_count", "total_bytes",
+                                        "largest_bytes", "first_seen_ms", "library",    "component",   "at_peak_bytes"};
 
 PyObject* sites(PyObject*, PyObject*) {
     const size_t count = tracker.sites.size();
     Rows rows(count, std::size(kSiteColumns));
     if (!rows) return nullptr;
+    SlowLock lock;
+    components.assign_new_sites();
     size_t filled = 0;
     for (size_t number = 1; number < count; ++number) {
         const Site& site = tracker.sites[static_cast<SiteId>(number)];
@@ -226,7 +193,11 @@ PyObject* sites(PyObject*, PyObject*) {
                                    total,
                                    site.total_bytes(),
                                    site.largest(),
-                                   static_cast<uint64_t>(tick_ms(site.first_tick))};
+                                   static_cast<uint64_t>(tick_ms(site.first_tick)),
+                                   tracker.sites.location(static_cast<SiteId>(number)).library,
+                                   components.of(static_cast<SiteId>(number)),
+                                   history.at_peak(static_cast<SiteId>(number))};
+        static_assert(std::size(values) == std::size(kSiteColumns));
         std::memcpy(rows.row(filled++), values, sizeof values);
     }
     return rows.take(filled);
@@ -334,21 +305,22 @@ PyObject* histories(PyObject*, PyObject*) {
     return rows.take(filled);
 }
 
-constexpr const char* kSeriesColumns[] = {"elapsed_ms", "lowest_bytes", "highest_bytes", "last_bytes"};
+constexpr const char* kSeriesColumns[] = {"elapsed_ms", "lowest_bytes", "highest_bytes", "last_bytes", "rss_bytes"};
 
 PyObject* series(PyObject*, PyObject*) {
     Rows rows(kSeriesRows + kRecentRows, std::size(kSeriesColumns));
     if (!rows) return nullptr;
     SlowLock lock;
     size_t filled = 0;
+    static_assert(sizeof(SeriesRow) == std::size(kSeriesColumns) * sizeof(int64_t));
     history.series([&](const SeriesRow& row) { std::memcpy(rows.row(filled++), &row, sizeof row); });
     return rows.take(filled);
 }
 
 constexpr const char* kSampleColumns[] = {
-    "stack",         "native_stack", "domain",      "live_samples",        "live_bytes",           "live_count",
-    "total_samples", "total_bytes",  "total_count", "live_bytes_variance", "total_bytes_variance", "oldest_ms",
-    "site"};
+    "stack",         "native_stack",   "domain",      "live_samples",        "live_bytes",           "live_count",
+    "total_samples", "total_bytes",    "total_count", "live_bytes_variance", "total_bytes_variance", "oldest_ms",
+    "site",          "peak_live_bytes"};
 
 PyObject* samples(PyObject*, PyObject*) {
     SampleTable& table = tracker.samples;
@@ -371,7 +343,8 @@ PyObject* samples(PyObject*, PyObject*) {
                                   0,
                                   rounded(from.total_variance),
                                   0,
-                                  from.site};
+                                  from.site,
+                                  static_cast<int64_t>(history.row_at_peak(static_cast<uint32_t>(number)))};
         static_assert(std::size(values) == std::size(kSampleColumns));
         std::memcpy(row, values, sizeof values);
         if (tracker.settings.full_stacks) {
@@ -531,6 +504,20 @@ PyObject* do_tick(PyObject*, PyObject*) {
     Py_RETURN_NONE;
 }
 
+PyObject* do_publish_on_crash(PyObject*, PyObject*) {
+    publish_on_crash();
+    Py_RETURN_NONE;
+}
+
+PyObject* return_free_memory(PyObject*, PyObject*) {
+#ifdef __GLIBC__
+    Py_BEGIN_ALLOW_THREADS;
+    ::malloc_trim(0);
+    Py_END_ALLOW_THREADS;
+#endif
+    Py_RETURN_NONE;
+}
+
 PyObject* do_probe(PyObject*, PyObject*) {
     probe();
     Py_RETURN_NONE;
@@ -538,6 +525,7 @@ PyObject* do_probe(PyObject*, PyObject*) {
 
 PyObject* close_detached_readers(PyObject*, PyObject*) {
     DetachedReaders::close();
+    forget_budgets();
     Py_RETURN_NONE;
 }
 
@@ -564,24 +552,10 @@ PyMethodDef kMethods[] = {{"start", reinterpret_cast<PyCFunction>(reinterpret_ca
                           {"set_limit", set_limit, METH_O, nullptr},
                           {"tick", do_tick, METH_NOARGS, nullptr},
                           {"probe", do_probe, METH_NOARGS, nullptr},
+                          {"publish_on_crash", do_publish_on_crash, METH_NOARGS, nullptr},
+                          {"return_free_memory", return_free_memory, METH_NOARGS, nullptr},
+                          {"attribute", attribute, METH_O, nullptr},
                           {nullptr, nullptr, 0, nullptr}};
-
-template <size_t kCount>
-bool add_names(PyObject* module, const char* name, const char* const (&columns)[kCount]) {
-    PyObject* names = PyTuple_New(kCount);
-    if (names == nullptr) return false;
-    for (size_t i = 0; i < kCount; ++i) {
-        PyObject* text = PyUnicode_InternFromString(columns[i]);
-        if (text == nullptr) {
-            Py_DECREF(names);
-            return false;
-        }
-        PyTuple_SET_ITEM(names, static_cast<Py_ssize_t>(i), text);
-    }
-    const bool added = PyModule_AddObjectRef(module, name, names) == 0;
-    Py_DECREF(names);
-    return added;
-}
 
 PyMethodDef kAtExit = {"close_detached_readers", close_detached_readers, METH_NOARGS, nullptr};
 
@@ -602,11 +576,11 @@ bool register_at_exit() {
 int execute(PyObject* module) {
     static const char* const domains[] = {"python", "native", "mapped"};
     const bool added =
-        add_names(module, "DOMAINS", domains) && add_names(module, "STATUS_COLUMNS", kStatusColumns) &&
-        add_names(module, "COUNTER_COLUMNS", kCounterColumns) && add_names(module, "SITE_COLUMNS", kSiteColumns) &&
-        add_names(module, "AGE_COLUMNS", kAgeColumns) && add_names(module, "SERIES_COLUMNS", kSeriesColumns) &&
-        add_names(module, "SAMPLE_COLUMNS", kSampleColumns) && add_names(module, "OWN_COLUMNS", kOwnColumns) &&
-        add_names(module, "PHASE_COLUMNS", kPhaseColumns);
+        add_components(module) && add_attribution_names(module) && add_names(module, "DOMAINS", domains) &&
+        add_names(module, "STATUS_COLUMNS", kStatusColumns) && add_names(module, "COUNTER_COLUMNS", kCounterColumns) &&
+        add_names(module, "SITE_COLUMNS", kSiteColumns) && add_names(module, "AGE_COLUMNS", kAgeColumns) &&
+        add_names(module, "SERIES_COLUMNS", kSeriesColumns) && add_names(module, "SAMPLE_COLUMNS", kSampleColumns) &&
+        add_names(module, "OWN_COLUMNS", kOwnColumns) && add_names(module, "PHASE_COLUMNS", kPhaseColumns);
     if (!added || !register_at_exit() || PyModule_AddIntConstant(module, "AGE_BINS", kAgeBins) != 0 ||
         PyModule_AddIntConstant(module, "HISTORY_WINDOWS", kHistoryWindows) != 0) {
         return -1;

@@ -7,6 +7,8 @@
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
+#include <malloc.h>
+
 #include <cstdio>
 #include <cstring>
 #include <ctime>
@@ -141,6 +143,25 @@ class Searcher {
         return found;
     }
 
+    // Gives back what the next queries can do without or have made again: cached results, scratch, mapped pages, and
+    // what malloc keeps. Queries that run meanwhile in other threads are not disturbed.
+    void trim() {
+        idle_.clear();
+        cache_.give_back();
+        const std::shared_ptr<const IndexView> view = view_;
+        nb::gil_scoped_release unlocked;
+        view->release();
+        if (model_) model_->release();
+#ifdef __GLIBC__
+        ::malloc_trim(0);
+#endif
+    }
+
+    // Where the query cache's pool lies: (address, bytes).
+    std::pair<uintptr_t, size_t> cache_pool() const {
+        return {reinterpret_cast<uintptr_t>(cache_.pool()), cache_.stored_bytes()};
+    }
+
     uint64_t chunk_count() const { return view_->chunk_count(); }
     const StaticModel* model() const { return model_.get(); }
     QueryCache& cache() { return cache_; }
@@ -265,6 +286,8 @@ void bind_searcher(nb::module_& module) {
                      [](const Searcher& self) { return text_object(self.model() ? self.model()->id() : ""); })
         .def_prop_ro("chunk_count", &Searcher::chunk_count)
         .def("clear_cache", [](Searcher& self) { self.cache().clear(); })
+        .def("cache_pool", &Searcher::cache_pool)
+        .def("trim", &Searcher::trim)
         .def("cache_counters", [](Searcher& self) {
             const CacheCounters& counters = self.cache().counters();
             nb::dict fields;

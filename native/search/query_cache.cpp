@@ -1,5 +1,7 @@
 #include "search/query_cache.h"
 
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <cstring>
 
@@ -9,6 +11,7 @@ namespace {
 
 constexpr size_t kKeyBytes = 256;
 constexpr size_t kBytesPerHit = 256;  // fixed part 28, then path, language, kind, symbol, scope
+constexpr uintptr_t kPageBytes = 4096;
 
 struct StoredHit {
     ChunkRef ref;
@@ -127,6 +130,14 @@ void QueryCache::store(std::string_view key, const IndexView& view, double now_s
 
 void QueryCache::clear() {
     std::fill(slots_.begin(), slots_.end(), Slot{});
+}
+
+void QueryCache::give_back() {
+    clear();
+    const auto begin = reinterpret_cast<uintptr_t>(pool_.get());
+    const uintptr_t first = (begin + kPageBytes - 1) / kPageBytes * kPageBytes;
+    const uintptr_t last = (begin + stored_bytes()) / kPageBytes * kPageBytes;
+    if (first < last) ::madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);
 }
 
 size_t QueryCache::size() const {

@@ -31,11 +31,14 @@ class QueryCache {
     bool find(std::string_view key, const IndexView& view, double now_s, std::vector<Hit>& out);
     void store(std::string_view key, const IndexView& view, double now_s, const std::vector<Hit>& hits);
     void clear();
+    void give_back();  // forgets everything, and lets the system have the pool's pages until slots are used again
 
     const CacheCounters& counters() const { return counters_; }
     size_t size() const;
     size_t capacity() const { return slots_.size(); }
-    size_t pool_bytes() const { return slots_.size() * (slot_bytes_ + sizeof(Slot)); }
+    const uint8_t* pool() const { return pool_.get(); }
+    size_t stored_bytes() const { return slots_.size() * slot_bytes_; }  // from pool() on
+    size_t pool_bytes() const { return stored_bytes() + slots_.size() * sizeof(Slot); }
 
   private:
     struct Slot {

@@ -4,6 +4,8 @@ Packed answers are rows of signed 64-bit integers in native byte order: read the
 The columns of each are named, in order, by a tuple constant of this module. Ages are as fine as a tick (0.25 s).
 """
 
+from collections.abc import Callable
+
 DOMAINS: tuple[str, ...]  # python, native, mapped; a domain's number is its position
 
 def start(
@@ -31,7 +33,10 @@ COUNTER_COLUMNS: tuple[str, ...]
 
 def counters() -> bytes: ...  # 4 rows: python, native, mapped, all together (its peak is the peak of the sum)
 
-# file and function are string numbers, good for the life of the process; site numbers for one session.
+# library: the path of the library whose code called malloc or mmap; 0 in Python's domain and where nothing is known.
+# file, function and library are string numbers, good for the life of the process; site numbers for one session.
+# component: its number. at_peak_bytes: live bytes at the tick with the highest total of all ticks; where sites and
+# stacks are more than 16,384 together, at one whose total was within a hundredth of it.
 # Sampled mode: live_* and total_* are estimates, peak_bytes is the largest estimate seen.
 SITE_COLUMNS: tuple[str, ...]
 
@@ -55,9 +60,10 @@ def histories() -> bytes: ...
 SERIES_COLUMNS: tuple[str, ...]
 
 # Oldest first: up to 512 coarse rows for long ago, then one for each of the last 512 ticks; all domains together.
+# rss_bytes: of the process, at the row's end; 0 unknown.
 def series() -> bytes: ...
 
-# Estimates are rounded. full_stacks: exact, one row per stack, variances 0.
+# Estimates are rounded. full_stacks: exact, one row per stack, variances 0. peak_live_bytes: as a site's at_peak_bytes.
 SAMPLE_COLUMNS: tuple[str, ...]
 
 def samples() -> bytes: ...  # one row per distinct (stack, native stack, domain)
@@ -69,6 +75,36 @@ OWN_COLUMNS: tuple[str, ...]
 
 def own_memory() -> bytes: ...  # one row: resident bytes of the profiler's own data
 
+# Components: rules (pattern, name) as flyweight.memory.components explains them. Number 0 is "(other)": the components
+# beyond the 1,024th.
+def set_component_rules(rules: list[tuple[str, str]]) -> None: ...  # ValueError: too many. RuntimeError: subinterpreter
+def component(number: int) -> str: ...
+def components() -> list[str]: ...  # names by number
+
+COMPONENT_COLUMNS: tuple[str, ...]
+
+def component_totals() -> bytes: ...  # one row per component, by number: live now, and the most at any tick
+
+COMPONENT_SERIES_COLUMNS: tuple[str, ...]
+
+# Rows, oldest first: up to 256 coarse ones, then one for each of the last 128 ticks. Behind the named columns one of
+# live bytes for each component of the list, in its order; last_bytes is the sum of these and of all others.
+def component_series() -> tuple[bytes, list[str]]: ...
+
+# Budgets. component: its number, 0 the whole process. over: exceeded, and not under 95 % since. waiting: exceeded, and
+# the main thread has not been told yet.
+BUDGET_COLUMNS: tuple[str, ...]
+
+# Its number; "": the process. It is in force from the next compare_budgets() on. ValueError: no room.
+def add_budget(component: str, limit_bytes: int) -> int: ...
+def remove_budget(number: int) -> None: ...
+def budgets() -> bytes: ...  # one row for each that is set
+def compare_budgets() -> None: ...  # now, in this thread; calls back for what is over and raises what that returns
+
+# Called with (number, used_bytes) in the main thread when a budget has been exceeded. An exception it returns is raised
+# there; one it raises is passed to sys.unraisablehook.
+def set_budget_callback(callback: Callable[[int, int], object]) -> None: ...
+
 # Phases: what one thread, in one contextvars context, allocates and frees between begin and end.
 PHASE_COLUMNS: tuple[str, ...]
 
@@ -78,3 +114,14 @@ def phase_read(phase: int) -> bytes: ...  # one row, while it is open
 def set_limit(limit_bytes: int) -> None: ...  # while recording; 0: none
 def tick() -> None: ...  # do now what the ticker would do next
 def probe() -> None: ...  # check that the hooks are still reached; updates displaced_* of the status
+def publish_on_crash() -> None: ...  # a fault or an abort that nobody handles publishes the page before it ends us
+def return_free_memory() -> None: ...  # malloc's free pages go back to the system (glibc; elsewhere nothing happens)
+
+# Attribution: whose the resident pages of this process are. A kind is a position in ATTRIBUTION_KINDS, a name one in
+# the list of names; the name of a "given" row is the decimal number of the range's name.
+ATTRIBUTION_COLUMNS: tuple[str, ...]
+ATTRIBUTION_KINDS: tuple[str, ...]
+ROLLUP_COLUMNS: tuple[str, ...]  # what smaps_rollup says, attempts it took to agree with it, whether it did
+
+# `ranges`: packed (start, size, name number). OSError: a file of /proc cannot be read; its name is the error's.
+def attribute(ranges: bytes) -> tuple[bytes, list[str], bytes]: ...  # rows, names, one row of the rollup

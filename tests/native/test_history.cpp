@@ -1,5 +1,6 @@
 #include "memory/history.h"
 
+#include <algorithm>
 #include <vector>
 
 #include "check.h"
@@ -139,5 +140,68 @@ TEST(more_growing_sites_than_slots_are_survived) {
         note(tick);
     }
     CHECK_EQUAL(history.site_count(), size_t{1} << 15);
+    tracker.end();
+}
+
+TEST(the_picture_of_the_peak_is_that_of_the_highest_tick) {
+    REQUIRE(tracker.reserve() && history.reserve());
+    begin();
+    const SiteId steady = site(1), burst = site(2), late = site(3);
+    tracker.charge(steady, 1, 1000), tracker.charge(burst, 1, 5000);
+    note(1);
+    CHECK(history.at_peak(steady) == 1000 && history.at_peak(burst) == 5000);
+    tracker.charge(burst, 1, 1);
+    note(2);
+    CHECK_EQUAL(history.at_peak(burst), 5001u);
+    tracker.discharge(burst, 2, 5001);
+    tracker.charge(late, 1, 4000);
+    note(3);
+    CHECK(history.at_peak(steady) == 1000 && history.at_peak(burst) == 5001 && history.at_peak(late) == 0);
+    tracker.charge(late, 1, 9000);
+    note(4);
+    CHECK(history.at_peak(steady) == 1000 && history.at_peak(burst) == 0 && history.at_peak(late) == 13000);
+    begin();
+    CHECK_EQUAL(history.at_peak(late), 0u);
+    tracker.end();
+}
+
+TEST(where_there_is_much_to_copy_the_picture_of_the_peak_lacks_less_than_a_hundredth) {
+    REQUIRE(tracker.reserve() && history.reserve());
+    begin();
+    for (uint32_t i = 1; i <= 20000; ++i) site(i);
+    uint64_t total = 0, highest = 0;
+    check::Random random(21);
+    for (uint32_t tick = 1; tick <= 300; ++tick) {
+        const auto number = static_cast<SiteId>(1 + random.below(20000));
+        const uint64_t bytes = 1 + random.below(100000);
+        tracker.charge(number, 1, bytes), total += bytes;
+        if (tick % 90 == 0) tracker.discharge(number, 1, bytes), total -= bytes;
+        note(tick);
+        highest = std::max(highest, total);
+        uint64_t copied = 0;
+        for (SiteId i = 1; i <= 20000; ++i) copied += history.at_peak(i);
+        CHECK(copied <= highest && copied * 101 >= highest * 100);
+    }
+    tracker.end();
+}
+
+TEST(stacks_are_in_the_picture_of_the_peak) {
+    REQUIRE(tracker.reserve() && history.reserve());
+    begin();
+    const SiteId one = site(1);
+    uint32_t row = 0;
+    {
+        SlowLock lock;
+        row = tracker.samples.find_or_add_row(0, 0, Domain::mapped, one, 0);
+    }
+    tracker.charge(one, 1, 800);
+    tracker.samples.row(row).live_bytes = 812.6;
+    note(1);
+    tracker.samples.row(row).live_bytes = -0.2;
+    note(2);
+    CHECK_EQUAL(history.row_at_peak(row), 813u);
+    tracker.charge(one, 1, 800);
+    note(3);
+    CHECK_EQUAL(history.row_at_peak(row), 0u);
     tracker.end();
 }

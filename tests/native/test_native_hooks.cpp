@@ -350,3 +350,64 @@ TEST(libraries_come_and_go_while_threads_allocate) {
     for (std::thread& thread : threads) thread.join();
     end();
 }
+
+#if !defined(__SANITIZE_ADDRESS__)  // which brings an operator new of its own that asks nobody
+TEST(operator_new_is_named_by_the_library_that_calls_it) {
+    REQUIRE(ready());
+    begin();
+    void* const newing = library.load(NEWING_LIBRARY);
+    REQUIRE(newing != nullptr);
+    const auto give = reinterpret_cast<void (*)(void*)>(dlsym(newing, "give"));
+    const auto refused = reinterpret_cast<bool (*)(size_t)>(dlsym(newing, "refused"));
+    const auto blocks_of = [](const char* path) {
+        uint64_t blocks = 0;
+        for (SiteId site = 1; site < tracker.sites.size(); ++site) {
+            if (tracker.strings[tracker.sites.location(site).library] != path) continue;
+            blocks += tracker.sites[site].total_count();
+        }
+        return blocks;
+    };
+    const uint64_t before = blocks_of(NEWING_LIBRARY);
+    const char* const forms[] = {"take",
+                                 "take_array",
+                                 "take_nothrow",
+                                 "take_array_nothrow",
+                                 "take_aligned",
+                                 "take_array_aligned",
+                                 "take_aligned_nothrow",
+                                 "take_array_aligned_nothrow",
+                                 "take_from_malloc"};
+    for (int round = 1; round <= 3; ++round) {
+        for (const char* form : forms) {
+            const auto take = reinterpret_cast<void* (*)(size_t)>(dlsym(newing, form));
+            REQUIRE(take != nullptr);
+            void* block = nullptr;
+            CHECK_CHANGE(Domain::native, { block = take(640); }, 1, 640, 0, 0);
+            CHECK_CHANGE(Domain::native, { give(block); }, 0, 0, 1, 640);
+        }
+        CHECK_EQUAL(blocks_of(NEWING_LIBRARY), before + uint64_t(round) * std::size(forms));
+    }
+    CHECK(!refused(100));
+    volatile size_t huge = PTRDIFF_MAX;
+    CHECK(refused(huge));
+    // The exception that this allocated is the C++ library's own.
+    CHECK_EQUAL(blocks_of(NEWING_LIBRARY), before + 3 * std::size(forms) + 1);
+    CHECK_EQUAL(library.unload(newing), 0);
+    end();
+}
+
+TEST(operator_new_is_as_it_was_without_the_hooks) {
+    REQUIRE(ready());
+    void* const newing = dlopen(NEWING_LIBRARY, RTLD_NOW | RTLD_LOCAL);
+    REQUIRE(newing != nullptr);
+    const auto take = reinterpret_cast<void* (*)(size_t)>(dlsym(newing, "take"));
+    const auto give = reinterpret_cast<void (*)(void*)>(dlsym(newing, "give"));
+    begin();
+    void* block = take(50);
+    CHECK_CHANGE(Domain::native, { give(take(70)); }, 1, 70, 1, 70);
+    end();
+    CHECK_CHANGE(Domain::native, { give(take(70)); }, 0, 0, 0, 0);
+    give(block);
+    dlclose(newing);
+}
+#endif

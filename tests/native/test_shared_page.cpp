@@ -11,7 +11,9 @@
 #include <thread>
 
 #include "check.h"
+#include "memory/budgets.h"
 #include "memory/clock.h"
+#include "memory/components.h"
 #include "memory/history.h"
 #include "memory/slow_lock.h"
 #include "memory/tracker.h"
@@ -85,6 +87,111 @@ TEST(a_page_is_private_complete_and_gone_afterwards) {
     CHECK(std::string(page.site(1).function) == "small" && page.site(1).live_bytes == 10);
     remove_page();
     CHECK(access(path().c_str(), F_OK) != 0);
+    tracker.end();
+}
+
+// By the numbers of docs/memory-model.md, not by the structures of shared_page.h.
+TEST(components_budgets_and_ticks_lie_where_the_documents_say) {
+    REQUIRE(tracker.reserve() && history.reserve());
+    begin();
+    size_t budget = 0;
+    {
+        SlowLock lock;
+        history.clear();
+        components.clear_rules();
+        components.add_rule("a.py", "shop");
+        budget = budgets.add(components.number_of("shop"), 4000, 0);
+    }
+    REQUIRE(create_page(prefix().c_str()));
+    const SiteId one = site("one", 1);
+    for (uint64_t tick = 1; tick <= 300; ++tick) {
+        tracker.charge(one, 1, 100);
+        SlowLock lock;
+        history.note(static_cast<uint32_t>(tick), tick * 250);
+        budgets.compare(tracker.total.current(), tracker.total.peak(), components);
+        publish_page();
+    }
+    static Page page;
+    REQUIRE(read(page));
+    const auto word = [](size_t at) { return *reinterpret_cast<const uint64_t*>(page.bytes + at); };
+    const auto half = [](size_t at) { return *reinterpret_cast<const uint32_t*>(page.bytes + at); };
+    CHECK(word(312) > 0);                                          // RSS
+    CHECK_EQUAL(word(320), 0u);                                    // no limit
+    CHECK_EQUAL(half(328), 1u);                                    // components
+    CHECK_EQUAL(half(332), 1u);                                    // budgets
+    CHECK_EQUAL(half(336), 256u);                                  // ticks
+    CHECK_EQUAL(half(340), 44u);                                   // the oldest: number 44 of 300
+    CHECK_EQUAL(half(344), 24576u);                                // components are here,
+    CHECK_EQUAL(half(348), 26688u);                                // budgets here
+    CHECK_EQUAL(half(352), 29248u);                                // and ticks here,
+    CHECK(half(356) == 64 && half(360) == 80 && half(364) == 40);  // with rows of this many bytes
+    CHECK(word(24576) == 30000 && word(24584) == 300 && word(24592) == 30000);
+    CHECK(std::string(page.bytes + 24600) == "shop");
+    CHECK(word(26688) == 4000 && word(26696) == 30000 && word(26704) == 30000 && word(26712) == 1 && word(26720) == 1);
+    CHECK(std::string(page.bytes + 26728) == "shop");
+    for (uint64_t i = 0; i < 256; ++i) {
+        const uint64_t tick = 45 + i;
+        const size_t at = 29248 + (44 + i) % 256 * 40;
+        CHECK_EQUAL(word(at), tick * 250);
+        CHECK(word(at + 8) == tick * 100 && word(at + 16) == tick * 100 && word(at + 24) == tick * 100);
+        CHECK(word(at + 32) > 0);
+    }
+    {
+        SlowLock lock;
+        budgets.remove(budget);
+    }
+    remove_page();
+    tracker.end();
+}
+
+TEST(a_page_made_later_shows_the_ticks_before) {
+    REQUIRE(tracker.reserve() && history.reserve());
+    begin();
+    {
+        SlowLock lock;
+        history.clear();
+        for (uint32_t tick = 1; tick <= 10; ++tick) history.note(tick, tick * 250);
+    }
+    REQUIRE(create_page(prefix().c_str()));
+    static Page page;
+    REQUIRE(read(page));
+    CHECK(page.header().moment_rows == 10 && page.header().first_moment == 0);
+    remove_page();
+    tracker.end();
+}
+
+TEST(components_beyond_the_largest_are_shown_together) {
+    REQUIRE(tracker.reserve() && history.reserve());
+    begin();
+    {
+        SlowLock lock;
+        history.clear();
+        components.clear_rules();
+        components.add_rule("/p/", "*");
+    }
+    REQUIRE(create_page(prefix().c_str()));
+    for (uint32_t i = 0; i < 40; ++i) {
+        SiteId number = 0;
+        {
+            SlowLock lock;
+            number = tracker.sites.find_or_add(
+                {tracker.strings.intern("/p/q" + std::to_string(i) + "/x.py"), 1, 1, Domain::python}, 0);
+        }
+        tracker.charge(number, 1, 1000 + i);
+    }
+    SlowLock lock;
+    history.note(1, 250);
+    publish_page();
+    static Page page;
+    REQUIRE(read(page));
+    REQUIRE(page.header().component_rows == kPageComponents);
+    const auto* rows = reinterpret_cast<const PageComponent*>(page.bytes + page.header().component_offset);
+    CHECK(std::string(rows[0].name) == "q39" && rows[0].live_bytes == 1039);
+    CHECK(std::string(rows[kPageComponents - 1].name) == "(other)");
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < kPageComponents; ++i) sum += rows[i].live_bytes;
+    CHECK_EQUAL(sum, 40 * 1000u + 39 * 40 / 2);
+    remove_page();
     tracker.end();
 }
 

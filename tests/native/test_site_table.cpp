@@ -42,7 +42,20 @@ TEST(locations_that_differ_in_one_thing_are_different_sites) {
     CHECK(site != table.find_or_add({1, 3, 3, Domain::python}, 0));
     CHECK(site != table.find_or_add({1, 2, 4, Domain::python}, 0));
     CHECK(site != table.find_or_add({1, 2, 3, Domain::mapped}, 0));
+    CHECK(site != table.find_or_add({1, 2, 3, Domain::python, 4}, 0));
     CHECK_EQUAL(site, table.find_or_add({1, 2, 3, Domain::python}, 0));
+    table.clear();
+}
+
+TEST(a_site_keeps_its_library_however_large_the_table_grows) {
+    REQUIRE(table.reserve());
+    for (uint32_t i = 1; i < 20000; ++i) REQUIRE(table.find_or_add({i / 5, 1, 1, Domain::native, i % 5}, 0) == i);
+    for (uint32_t i = 1; i < 20000; ++i) {
+        CHECK_EQUAL(table.location(i).library, i % 5);
+        CHECK_EQUAL(table.find_or_add({i / 5, 1, 1, Domain::native, i % 5}, 0), i);
+    }
+    table.clear();
+    CHECK_EQUAL(table.location(table.find_or_add({1, 1, 1, Domain::native}, 0)).library, 0u);
     table.clear();
 }
 

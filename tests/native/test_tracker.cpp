@@ -278,6 +278,10 @@ TEST(a_limit_refuses_what_would_exceed_it) {
     CHECK_EQUAL(tracker.total.peak(), 10000u);
     release(true, block);
     CHECK(allocate(Domain::python, true, block, 1000, site(1)));
+    // Nobody can refuse a library what it has got: it counts.
+    CHECK(allocate(Domain::native, true, block + 12 * 8192, 5000, site(2)));
+    CHECK_EQUAL(tracker.total.current(), 15000u);
+    CHECK(!allocate(Domain::python, true, block + 11 * 8192, 1, site(1)));
     tracker.end();
 }
 

@@ -14,11 +14,12 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { RAW, MEM, OBJECT, LIBC, MAP, KINDS };
-enum { PLACES = 64, BLOCKS = 1 << 14, DOMAINS = 3, MAILBOXES = 4096 };
-static const int domain_of[KINDS] = {0, 0, 0, 1, 2};
+enum { RAW, MEM, OBJECT, LIBC, MAP, COPY, KINDS };
+/* Python's domain, the native one, mappings, and what the C library asked of malloc on its own account. */
+enum { PLACES = 64, BLOCKS = 1 << 14, ROWS = 4, MAILBOXES = 4096 };
+static const int row_of[KINDS] = {0, 0, 0, 1, 2, 3};
 
-/* One row for each place and domain: the columns that Python reads. */
+/* One row for each place and kind of site: the columns that Python reads. */
 typedef struct {
     int64_t count, bytes, freed_count, freed_bytes, peak, largest;
 } Row;
@@ -29,7 +30,7 @@ typedef struct {
     int32_t kind, place;
 } Block;
 
-static Row rows[PLACES][DOMAINS];
+static Row rows[PLACES][ROWS];
 static Block blocks[BLOCKS];
 static size_t block_count, page;
 static uint64_t state;
@@ -45,13 +46,13 @@ static uint64_t below(uint64_t limit) {
 }
 
 static void count_in(const Block* block) {
-    Row* row = &rows[block->place][domain_of[block->kind]];
+    Row* row = &rows[block->place][row_of[block->kind]];
     row->count += 1, row->bytes += (int64_t)block->size;
     if (row->bytes - row->freed_bytes > row->peak) row->peak = row->bytes - row->freed_bytes;
     if ((int64_t)block->size > row->largest) row->largest = (int64_t)block->size;
 }
 static void count_out(const Block* block) {
-    Row* row = &rows[block->place][domain_of[block->kind]];
+    Row* row = &rows[block->place][row_of[block->kind]];
     row->freed_count += 1, row->freed_bytes += (int64_t)block->size;
 }
 
@@ -86,6 +87,7 @@ static void release(Block* block) {
             PyObject_Free(block->address);
             break;
         case LIBC:
+        case COPY:
             free(block->address);
             break;
         default:
@@ -93,7 +95,7 @@ static void release(Block* block) {
     }
 }
 
-static void* take_from_libc(size_t* size) {
+static void* take_from_libc(int* kind, size_t* size) {
     void* block = NULL;
     switch (below(8)) {
         case 0:
@@ -111,6 +113,7 @@ static void* take_from_libc(size_t* size) {
             const size_t length = *size % sizeof text;
             memset(text, 'x', length), text[length ? length - 1 : 0] = 0;
             *size = strlen(text) + 1;
+            *kind = COPY; /* whose malloc the C library calls */
             return strdup(text);
         }
         default:
@@ -118,8 +121,8 @@ static void* take_from_libc(size_t* size) {
     }
 }
 
-static void* take_block(int kind, size_t* size) {
-    switch (kind) {
+static void* take_block(int* kind, size_t* size) {
+    switch (*kind) {
         case RAW:
             return below(4) ? PyMem_RawMalloc(*size) : PyMem_RawCalloc(1, *size);
         case MEM:
@@ -127,7 +130,7 @@ static void* take_block(int kind, size_t* size) {
         case OBJECT:
             return below(4) ? PyObject_Malloc(*size) : PyObject_Calloc(1, *size);
         case LIBC:
-            return take_from_libc(size);
+            return take_from_libc(kind, size);
         default: {
             *size = (1 + *size % 32) * page;
             void* start = mmap(NULL, *size - below(page), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -145,6 +148,7 @@ static void* resize(Block* block, size_t size) {
         case OBJECT:
             return PyObject_Realloc(block->address, size);
         case LIBC:
+        case COPY:
             return below(4) ? realloc(block->address, size) : reallocarray(block->address, 1, size);
         default: {
             void* start = mremap(block->address, block->size, size, MREMAP_MAYMOVE);
@@ -189,7 +193,7 @@ static int step(int place) {
                      : block.kind < 12 ? OBJECT
                      : block.kind < 15 ? LIBC
                                        : MAP;
-        block.address = take_block(block.kind, &block.size);
+        block.address = take_block(&block.kind, &block.size);
         if (block.address == NULL) return -1;
         count_in(&block), sign(&block), put(block);
         return 0;
@@ -204,14 +208,16 @@ static int step(int place) {
     } else if (what < 93) {
         size_t size = random_size(&state);
         if (block->kind == MAP) size = (1 + size % 32) * page;
-        if (block->kind == LIBC && size == 0) size = 1;
+        const int of_the_heap = block->kind == LIBC || block->kind == COPY;
+        if (of_the_heap && size == 0) size = 1;
         char* moved = resize(block, size);
         if (moved == NULL) return -3;
         count_out(block);
         block->address = moved, block->size = size, block->place = place;
+        if (of_the_heap) block->kind = LIBC;
         count_in(block), sign(block);
     } else if (what < 95) {
-        if (block->kind == LIBC) { /* realloc to nothing is free */
+        if (block->kind == LIBC || block->kind == COPY) { /* realloc to nothing is free */
             count_out(block);
             if (realloc(block->address, 0) != NULL) return -4;
             blocks[at] = blocks[--block_count];

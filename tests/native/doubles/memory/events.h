@@ -1,7 +1,8 @@
 // The test double of native/memory/events.h: the same interface without Python. A thread says itself whether it is the
-// exclusive writer, and a place is the caller's address.
+// exclusive writer, and a place is the caller's address, with its library.
 #pragma once
 
+#include "memory/library_map.h"
 #include "memory/slow_lock.h"
 #include "memory/tracker.h"
 
@@ -16,7 +17,10 @@ inline SiteId native_site(Domain domain, void* caller) noexcept {
     ProfilerScope scope;
     SlowLock lock;
     const uint32_t line = static_cast<uint32_t>(reinterpret_cast<uintptr_t>(caller));
-    const SiteId site = tracker.sites.find_or_add({1, 1, line, domain}, tracker.tick.load(std::memory_order_relaxed));
+    const char* const path = library_of(caller);
+    const uint32_t library = path != nullptr ? tracker.strings.intern(path) : 0;
+    const SiteId site =
+        tracker.sites.find_or_add({1, 1, line, domain, library}, tracker.tick.load(std::memory_order_relaxed));
     if (site != kNoSite) tracker.cache.put(key, site);
     return site;
 }
