@@ -10,7 +10,7 @@ import pytest
 from bare_process import run_script
 from source_tree import SourceTree
 
-from benchmarks.line_process import LineProcess
+from flyweight.observe.bench.line_process import LineProcess
 
 HEAVY = {
     "typing",

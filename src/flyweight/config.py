@@ -28,8 +28,10 @@ class SearchConfig:
     max_results: results of a search that names no limit.
     min_score: results that score lower are left out; scores lie between 0 and about 1.
     max_embedding_dim: most dimensions a vector may have: 256, 128 or 64. Fewer make a smaller index and a faster scan.
-    memory_budget: private bytes all builder processes may use together.
-    track_memory: record every allocation of the process while the engine is open (flyweight.memory).
+    memory_budget: private bytes all builder processes may use together; with track_memory also what the engine itself
+    may hold before a BudgetWarning says so (flyweight.memory.budget).
+    track_memory: record every allocation of the process while the engine is open, and take phases of its memory
+    (flyweight.memory).
     """
 
     __slots__ = (

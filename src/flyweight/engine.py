@@ -25,7 +25,11 @@ if TYPE_CHECKING:
 
     from flyweight._search import SearchHit
     from flyweight.index.stats import IndexProgress, IndexStats
+    from flyweight.memory.attribution import Attribution
+    from flyweight.memory.budget import Budget
     from flyweight.memory.leaks import Leak
+    from flyweight.memory.phase_table import PhaseTable
+    from flyweight.memory.query_memory import QueryMemory
     from flyweight.memory.report import Report
     from flyweight.memory.sites import Site
     from flyweight.memory.steady import Verdict
@@ -71,8 +75,14 @@ class SemanticSearchEngine:
         self._searcher: Searcher | None = None
         self._searchers: dict[str, Searcher] = {}
         self._closed = False
+        self._asked = False  # since the last phase
+        self._budget: Budget | None = None
         if self.config.track_memory:
+            self._mark("Initial")
             self._start_recording()
+            self._set_budget()
+            self._open_searcher()
+            self._mark("After Init")
 
     def index(
         self,
@@ -92,6 +102,7 @@ class SemanticSearchEngine:
         from flyweight.index.spawn import run_builder
 
         self._check_open()
+        self._mark_queries()
         stats = run_builder(
             root=_absolute(path),
             index_path=self._index_path,
@@ -102,6 +113,7 @@ class SemanticSearchEngine:
             workers=checked_workers(workers),
             progress=progress,
         )
+        self._mark("After Index", stats.peak_private_bytes)
         return stats
 
     def search(self, query: str, limit: int | None = None, filters: SearchFilters | None = None) -> list[SearchHit]:
@@ -115,6 +127,16 @@ class SemanticSearchEngine:
         hits, _ = self._search(query, limit, filters)
         return hits
 
+    def measure_query(self, query: str, limit: int | None = None, filters: SearchFilters | None = None) -> QueryMemory:
+        """Asks as `search` does, lets the hits go, and returns what that took: time, bytes allocated and retained, and
+        by how much the process has grown. What was allocated is known while memory is recorded.
+
+        Raises what `search` raises.
+        """
+        from flyweight.memory.query_memory import measure
+
+        return measure(query, lambda: self._search(query, limit, filters))
+
     def stream(self, query: str, limit: int | None = None, filters: SearchFilters | None = None) -> Iterator[SearchHit]:
         """As `search`, one hit after another; no text is held but the one in hand."""
         hits, _ = self._search(query, limit, filters)
@@ -124,6 +146,11 @@ class SemanticSearchEngine:
 
     def close(self) -> None:
         """Lets go of the index. Hits that were returned keep working; searching again raises FlyweightError."""
+        if self.config.track_memory and not self._closed:
+            self._mark_queries()
+            self._mark("Final")
+        if self._budget is not None:
+            self._budget.cancel()
         self._searcher = None
         self._searchers.clear()
         self._manifest = None
@@ -141,6 +168,38 @@ class SemanticSearchEngine:
 
     def clear_cache(self) -> None:
         self._open_searcher().clear_cache()
+
+    def trim(self) -> int:
+        """Gives back what the process can do without, and returns by how many bytes its RSS fell.
+
+        That is the query cache, the mapped pages of index and model, scratch of queries, Python's free lists (by a full
+        garbage collection) and what malloc keeps for later. The next queries make again what they need of it.
+        """
+        import gc
+
+        from flyweight.memory.rollup import Rollup
+
+        self._mark_queries()
+        searcher = self._open_searcher()
+        before = Rollup().rss_bytes
+        gc.collect()
+        searcher.trim()
+        return max(0, before - Rollup().rss_bytes)
+
+    def get_memory_attribution(self) -> Attribution:
+        """Whose the RSS of this process is, row by row, recorded or not; the query cache has a row of its own:
+        flyweight.memory.attribution."""
+        from flyweight.memory.attribution import attribution
+
+        return attribution(self._ranges())
+
+    def get_memory_phases(self) -> PhaseTable:
+        """The phases of this process so far; print it for a table. With track_memory=True the engine takes its own:
+        Initial, After Init, After Index, After Queries, Final."""
+        from flyweight.memory.phase_table import phase_table
+
+        self._mark_queries()
+        return phase_table()
 
     def get_memory_report(self) -> Report:
         """The account of what this process has allocated since recording began; print it, or read its fields.
@@ -167,11 +226,12 @@ class SemanticSearchEngine:
         return hot_paths(top_n)
 
     def print_memory_dashboard(self, top_n: int = 10) -> None:
-        """Prints totals, the sites that matter most, phases and leaks."""
+        """Prints totals, whose the RSS is, the sites that matter most, phases and leaks."""
         from flyweight.memory.dashboard import dashboard
 
         self._check_recorded()
-        print(dashboard(top_n))
+        self._mark_queries()
+        print(dashboard(top_n, self._ranges()))
 
     def is_steady_state(self, limit_bytes: int = _STEADY_LIMIT_BYTES, window_s: float = 60.0) -> Verdict:
         """Whether use stays under `limit_bytes` without a trend over the last `window_s` seconds, and why."""
@@ -205,6 +265,7 @@ class SemanticSearchEngine:
         count = checked_limit(limit, config.max_results)
         searcher = self._refresh()
         min_score = config.min_score if chosen.min_score is None else chosen.min_score
+        self._asked = True
         return searcher.search(
             query, count, min_score, chosen.languages, chosen.paths, chosen.exclude, None, config.cache_size > 0
         )
@@ -218,6 +279,28 @@ class SemanticSearchEngine:
         elif not _recording_engines:
             return  # it is somebody else's to stop
         _recording_engines.add(id(self))
+
+    def _set_budget(self) -> None:
+        from flyweight.memory.budget import budget
+
+        self._budget = budget(self.config.memory_budget, component="engine")
+
+    def _mark(self, name: str, builder_peak_bytes: int = 0) -> None:
+        """Ends a phase of the process, if the engine is to account for its memory."""
+        if self.config.track_memory:
+            from flyweight.memory.phase_table import phase
+
+            phase(name, ranges=self._ranges(), builder_peak_bytes=builder_peak_bytes, replace=True)
+
+    def _mark_queries(self) -> None:
+        """When queries have come to an end: to take the phase at each would cost more than the query."""
+        if self._asked:
+            self._asked = False
+            self._mark("After Queries")
+
+    def _ranges(self) -> dict[str, list[tuple[int, int]]]:
+        """Memory that only the engine can name."""
+        return {} if self._searcher is None else {"cache": [self._searcher.cache_pool()]}
 
     def _check_recorded(self) -> None:
         from flyweight.memory.session import status

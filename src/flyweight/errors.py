@@ -48,3 +48,21 @@ class BuildError(FlyweightError):
 
 class TrackingError(FlyweightError):
     """Memory cannot be recorded here, is being recorded already, or is not being recorded at all."""
+
+
+class BudgetExceeded(TrackingError):
+    """Tracked memory is over a budget that was set with on_exceed="raise".
+
+    component: whose budget, None for that of the whole process; used_bytes, limit_bytes. It is no MemoryError: no
+    allocation has failed, and who handles that one means the operation it wraps.
+    """
+
+    def __init__(self, message: str, component: str | None = None, used_bytes: int = 0, limit_bytes: int = 0) -> None:
+        super().__init__(message)
+        self.component = component
+        self.used_bytes = used_bytes
+        self.limit_bytes = limit_bytes
+
+
+class BudgetWarning(RuntimeWarning):
+    """Tracked memory is over a budget. Not a ResourceWarning: Python keeps those to itself unless asked."""

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from source_tree import SourceTree
 
-from benchmarks.process_memory import PeakSampler
 from flyweight import SearchConfig, SemanticSearchEngine
+from flyweight.observe.process_memory import PeakSampler
 
 BUDGET = 64 << 20
 
@@ -39,4 +39,5 @@ def test_all_builder_processes_together_stay_within_the_budget(large_tree: Sourc
     assert stats.files == len(large_tree.files)
     assert sampler.samples > 20
     assert sampler.most_processes >= 2
+    assert sampler.peak.private_bytes / 2 < stats.peak_private_bytes <= BUDGET
     assert sampler.peak.private_bytes <= BUDGET, f"{sampler.peak.private_bytes / 2**20:.1f} MiB"

@@ -439,6 +439,38 @@ assert c_void_p.from_address(library.slot()).value == taken
     )
 
 
+def test_a_library_that_is_met_before_it_is_relocated_is_recorded_afterwards(compiled: Compile) -> None:
+    run(
+        """
+library = load(sys.argv[1])
+if library.slot() is None:
+    sys.exit()
+slot = c_void_p.from_address(library.slot())
+real = slot.value
+for _ in range(5):  # what looks unfinished for two seconds is taken for finished
+    slot.value = 0x1036  # as in the file: where the stub is, from the beginning of the library
+    begun = time.monotonic()
+    start()
+    for _ in range(3):
+        _memory.tick()
+        _memory.probe()
+    slot.value = real
+    _memory.tick()
+    patched, in_time = slot.value != real, time.monotonic() - begun < 1.5
+    if patched:
+        block = library.take(1000)
+        assert recorded()[block] == 1000
+        library.give(block)
+    _memory.stop()
+    assert slot.value == real
+    if in_time:
+        assert patched
+        break
+""",
+        compiled("without_relro", "-fno-plt", "-Wl,-z,norelro"),
+    )
+
+
 def test_anonymous_mappings_are_counted_in_whole_pages_through_every_change() -> None:
     run(
         """

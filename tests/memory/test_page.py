@@ -37,6 +37,10 @@ print("stopped", flush=True)
 sys.stdin.readline()
 """
 HEADER = struct.Struct("=8s4I5Q6I")
+MORE = struct.Struct("=2Q10I")
+COMPONENTS = 4096 + 80 * 256
+BUDGETS = COMPONENTS + 33 * 64
+MOMENTS = BUDGETS + 32 * 80
 
 
 @pytest.fixture(autouse=True)
@@ -62,11 +66,16 @@ def recorded() -> Iterator[subprocess.Popen[str]]:
 def made_page(**changes: int) -> bytes:
     """An empty page of this process."""
     fields = {
-        "version": 1, "sequence": 2, "pid": os.getpid(), "flags": 5, "process_start": _process_start(os.getpid()),
+        "version": 2, "sequence": 2, "pid": os.getpid(), "flags": 5, "process_start": _process_start(os.getpid()),
         "started": 1000, "updated": 3500, "elapsed": 2500, "own": 99, "sites": 0, "leaks": 0,
         "site_offset": 4096, "leak_offset": 4096 + 64 * 256, "row_bytes": 256, "reserved": 0,
+        "rss": 0, "limit": 0, "components": 0, "budgets": 0, "moments": 0, "first_moment": 0,
+        "component_offset": COMPONENTS, "budget_offset": BUDGETS, "moment_offset": MOMENTS,
+        "component_row_bytes": 64, "budget_row_bytes": 80, "moment_row_bytes": 40,
     } | changes  # fmt: skip
-    return (HEADER.pack(b"FLYWMEM\0", *fields.values()) + struct.pack("28Q", *range(28))).ljust(4096 + 80 * 256, b"\0")
+    values = list(fields.values())
+    content = HEADER.pack(b"FLYWMEM\0", *values[:15]) + struct.pack("28Q", *range(28)) + MORE.pack(*values[15:])
+    return content.ljust(MOMENTS + 256 * 40, b"\0")
 
 
 def test_another_process_reads_totals_and_sites(recorded: subprocess.Popen[str]) -> None:
@@ -85,6 +94,74 @@ def test_another_process_reads_totals_and_sites(recorded: subprocess.Popen[str])
     sizes = [site.live_bytes for site in page.sites]
     assert sizes == sorted(sizes, reverse=True)
     assert page.to_dict()["sites"][0]["live_count"] == 500  # type: ignore[index]
+
+
+def test_components_budgets_and_the_last_ticks_are_shown(own_directory: Path) -> None:
+    shown = run_script(
+        """
+import os
+from flyweight import memory, _memory
+memory.component("hoard", paths=["<string>"])
+memory.start(memory_limit=1 << 40)
+kept = [bytes(10_000) for _ in range(500)]
+silent = memory.budget(1 << 30, print)
+memory.budget(1 << 20, lambda crossing: None, component="hoard")
+for _ in range(300):
+    _memory.tick()
+from flyweight.memory.page import read_page
+from flyweight.memory.steady import judge
+page = read_page(os.getpid())
+hoard, *others = page.components
+print(hoard.name, hoard.live_bytes > 5_000_000, hoard.live_count > 500, hoard.highest_bytes >= hoard.live_bytes)
+sizes = [component.live_bytes for component in others]
+print(sizes == sorted(sizes, reverse=True), any(component.name == "python" for component in others))
+print(abs(sum(sizes) + hoard.live_bytes - page.all.current_bytes) < 100_000)
+for budget in page.budgets:
+    print(budget.component, budget.limit_bytes, budget.exceeded, budget.over, budget.used_bytes <= budget.highest_bytes)
+print(page.memory_limit == 1 << 40, 1 << 20 < page.rss_bytes < 1 << 33, page.rss_bytes == page.moments[-1][4])
+times = [moment[0] for moment in page.moments]
+print(len(times), times == sorted(times), page.moments[-1][3] > 5_000_000)
+print(judge(page.moments, page.all.current_bytes, 1 << 30, 60.0).covered_s > 0)
+memory.stop()
+"""
+    )
+    assert shown.splitlines() == [
+        "hoard True True True",
+        "True True",
+        "True",
+        "None 1073741824 0 False True",
+        "hoard 1048576 1 True True",
+        "True True True",
+        "256 True True",
+        "True",
+    ]
+
+
+def test_an_independent_reader_finds_every_field_where_the_documents_say(own_directory: Path) -> None:
+    content = bytearray(made_page(components=2, budgets=1, moments=3, first_moment=1, rss=77, limit=99))
+    struct.pack_into("<3Q40s", content, COMPONENTS, 500, 5, 600, b"engine")
+    struct.pack_into("<3Q40s", content, COMPONENTS + 64, 20, 2, 30, b"(other)")
+    struct.pack_into("<5Q40s", content, BUDGETS, 1000, 500, 600, 3, 1, b"engine")
+    for row, elapsed_ms in enumerate((750, 250, 500)):
+        struct.pack_into("<5Q", content, MOMENTS + 40 * row, elapsed_ms, 1, 2, 3, 4)
+    Path(page_path(os.getpid())).write_bytes(content)
+    page = read_page(os.getpid())
+    assert (page.rss_bytes, page.memory_limit) == (77, 99)
+    assert [part.to_dict() for part in page.components] == [
+        {"name": "engine", "live_bytes": 500, "live_count": 5, "highest_bytes": 600},
+        {"name": "(other)", "live_bytes": 20, "live_count": 2, "highest_bytes": 30},
+    ]
+    assert page.to_dict()["budgets"] == [
+        {
+            "component": "engine",
+            "limit_bytes": 1000,
+            "used_bytes": 500,
+            "highest_bytes": 600,
+            "exceeded": 3,
+            "over": True,
+        }
+    ]
+    assert page.moments == [(250, 1, 2, 3, 4), (500, 1, 2, 3, 4), (750, 1, 2, 3, 4)]
 
 
 def test_the_page_goes_with_the_recording(recorded: subprocess.Popen[str]) -> None:
@@ -198,14 +275,32 @@ def test_a_copy_taken_during_a_write_is_taken_again(own_directory: Path) -> None
         (b"", "it has 0 bytes"),
         (b"FLYWMEM\0", "it has 8 bytes"),
         (b"\0" * 24_576, "does not begin as one"),
-        (made_page(version=9), "it has version 9, this build reads 1"),
+        (made_page(version=9), "it has version 9, this build reads 2"),
         (made_page(sequence=3), "written without an end"),
         (made_page(sites=64)[:5000], "no page that this build can read"),
         (made_page(sites=2**32 - 1), "no page that this build can read"),
         (made_page(row_bytes=8, sites=3), "its rows have 8 bytes"),
+        (made_page(component_row_bytes=8), "its rows have 8 bytes"),
+        (made_page(budgets=4000), "no page that this build can read"),
+        (made_page(moment_row_bytes=0), "its rows have 0 bytes"),
+        (made_page()[:330], "no page that this build can read"),
         (made_page(process_start=1), "there is no process"),
     ],
-    ids=["empty", "short", "zero", "version", "odd", "cut short", "rows", "narrow", "reused pid"],
+    ids=[
+        "empty",
+        "short",
+        "zero",
+        "version",
+        "odd",
+        "cut short",
+        "rows",
+        "narrow",
+        "narrow components",
+        "budgets",
+        "no moments",
+        "half a header",
+        "reused pid",
+    ],
 )
 def test_a_file_that_is_no_page_of_the_process_is_refused(content: bytes, said: str) -> None:
     Path(page_path(os.getpid())).write_bytes(content)

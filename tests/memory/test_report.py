@@ -7,7 +7,7 @@ import json
 import pytest
 from bare_process import run_script
 
-from flyweight import memory
+from flyweight import _memory, memory
 from flyweight.errors import ConfigError
 from flyweight.memory.report import Report
 from flyweight.memory.sites import ORDERS, Site, sites_text
@@ -217,7 +217,8 @@ def test_json_holds_what_the_report_holds() -> None:
 
 def test_a_table_of_sites_survives_odd_names(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("flyweight._memory.string", lambda number: ["a\nb\x1b[2J.py", "f\udcff"][number])
-    site = Site([7, 0, 1, 3, 0, 1, 2, 3, 4, 50, 6, 70], elapsed_s=2.0)
+    row = {"function": 1, "line": 3, "total_count": 4, "total_bytes": 50, "first_seen_ms": 70}
+    site = Site([row.get(name, 0) for name in _memory.SITE_COLUMNS], elapsed_s=2.0)
     assert (site.rate, site.average_bytes, site.first_seen_s) == (2.0, 12.5, 0.07)
     lines = sites_text([site]).split("\n")
     assert len(lines) == 2

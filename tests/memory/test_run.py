@@ -180,12 +180,12 @@ def test_what_is_alive_at_exit_is_in_the_written_report(tmp_path: Path) -> None:
     )
     assert run("--quiet", "--output", "report.json", "program.py", "x", cwd=tmp_path).stderr == ""
     content = json.loads((tmp_path / "report.json").read_text())
-    largest = content["most_live"][0]
+    largest = content["sites"][0]
     assert (largest["line"], largest["live_bytes"]) == (4, 5000 * 1033)
     assert largest["file"] == str(tmp_path / "program.py")
     assert content["report"]["python"]["current_bytes"] >= 5000 * 1033
     assert content["leaks"] == []
-    assert content["arguments"] == ["program.py", "x"]
+    assert content["program"]["arguments"] == ["program.py", "x"]
 
 
 def test_options_reach_the_recording(tmp_path: Path) -> None:
@@ -201,8 +201,9 @@ def test_options_reach_the_recording(tmp_path: Path) -> None:
     ]  # fmt: skip
     full = run("--quiet", "--stacks", "full", "--output", "report.json", "-c", code, cwd=tmp_path)
     assert full.stdout.split()[2] == "full"
-    largest = json.loads((tmp_path / "report.json").read_text())["stacks"][0]
-    assert largest["live_bytes"] > 0 and largest["frames"][-1][2] == "<module>"
+    content = json.loads((tmp_path / "report.json").read_text())
+    outermost = [content["frames"][stack["frames"][0]] for stack in content["stacks"] if stack["frames"]]
+    assert ["<string>", 1, "<module>"] in outermost
 
 
 def test_a_program_that_goes_above_the_limit_gets_a_memory_error_and_the_site_is_named(tmp_path: Path) -> None:
@@ -297,6 +298,8 @@ def test_a_package_of_our_name_in_the_working_directory_is_the_programs(tmp_path
         (["--sample-interval", "1", "x.py"], "--sample-interval"),
         (["--mode", "sampled", "--stacks", "full", "x.py"], "full"),
         (["--output", "nowhere/report.json", "x.py"], "no directory"),
+        (["--output", "report.pdf", "x.py"], ".speedscope.json"),
+        (["--soft-only", "x.py"], "--memory-limit"),
         (["--top", "0", "x.py"], "--top"),
     ],
 )

@@ -10,7 +10,7 @@ from bare_process import run_script
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flyweight import memory
+from flyweight import _memory, memory
 from flyweight.errors import ConfigError, PathError
 from flyweight.memory.report import Counters
 from flyweight.memory.snapshot import COLUMNS, MAX_SITES, Snapshot, _pack, _packed, changes_text
@@ -93,7 +93,7 @@ def test_growth_is_found_where_it_happened() -> None:
     shown = run_script(
         """
 import json, sys
-from flyweight import memory
+from flyweight import _memory, memory
 memory.start(native=False)
 kept = []
 def fill(start, stop):
@@ -120,7 +120,7 @@ print(json.dumps([after.compare(before)[0].to_dict(), later.compare(after)[-1].t
 def test_names_are_found_after_another_recording_has_begun() -> None:
     shown = run_script(
         """
-from flyweight import memory
+from flyweight import _memory, memory
 memory.start(native=False)
 kept = [None] * 2000
 for number in range(2000):
@@ -140,9 +140,11 @@ def test_a_snapshot_is_bounded_and_adds_up_what_it_leaves_out(monkeypatch: pytes
     import struct
 
     count = MAX_SITES + 1000
-    rows = [(site, site, 0, 1, site % 3, 1, site, site, 2, 2 * site, site, 0) for site in range(1, count + 1)]
+    width = len(_memory.SITE_COLUMNS)
+    known = [(site, site, 0, 1, site % 3, 1, site, site, 2, 2 * site, site) for site in range(1, count + 1)]
+    rows = [(*row, *[0] * (width - len(row))) for row in known]
     monkeypatch.setattr("flyweight._memory.string", str)
-    packed = _packed(struct.pack(f"{12 * count}q", *(value for row in rows for value in row)))
+    packed = _packed(struct.pack(f"{width * count}q", *(value for row in rows for value in row)))
     snapshot = Snapshot(packed, Counters([0] * 7), 0.0)
     assert len(snapshot) == MAX_SITES + 3
     assert len(packed) == 8 * len(COLUMNS) * len(snapshot)

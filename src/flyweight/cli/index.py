@@ -171,6 +171,8 @@ def _summary(stats: IndexStats, tree: str, index_path: str) -> str:
         lines.append("  " + ", ".join([*parts, f"{stats.unchanged:,} unchanged"]))
     if stats.skipped:
         lines.append(f"  skipped: {tally(stats.skipped)}")
+    if parts:
+        lines.append(f"  memory: at most {size_text(stats.peak_private_bytes)} in all builder processes together")
     lines.append(f"  index: {printable_path(index_path)}, {size_text(_bytes_in(index_path))}")
     if not stats.files:
         listing = index_command(tree, os.path.join(tree, INDEX_NAME), "--dry-run")

@@ -10,6 +10,8 @@ import click
 
 from flyweight.cli.quantity import size_bytes
 from flyweight.errors import TrackingError
+from flyweight.memory.capture_file import CAPTURE_SUFFIX, RENDERED_SUFFIXES
+from flyweight.memory.hard_limit import hard_limit_bytes
 from flyweight.memory.interpreter import refusal
 from flyweight.memory.run_settings import CODE, MODULE, SCRIPT, RunSettings
 from flyweight.memory.session import (
@@ -51,9 +53,16 @@ from flyweight.memory.session import (
     "--memory-limit",
     metavar="SIZE",
     type=size_bytes,
-    help="Python allocations beyond it fail with MemoryError.",
+    help="Python allocations beyond it fail with MemoryError; the system bounds what libraries take.",
 )
-@click.option("--output", metavar="FILE", type=click.Path(dir_okay=False), help="Write the report to a file, as JSON.")
+@click.option("--soft-only", is_flag=True, help="With --memory-limit: set no bound with the system.")
+@click.option(
+    "--output",
+    metavar="FILE",
+    type=click.Path(dir_okay=False),
+    help="Write all that is known to a file, as its name ends: .json for 'flyweight report', .html, .md, .txt, or an "
+    "export: .pb.gz, .speedscope.json, .collapsed, .prom.",
+)
 @click.option(
     "--top", "top_n", metavar="N", type=click.IntRange(1, 1000), default=10, show_default=True, help="Sites shown."
 )
@@ -69,6 +78,7 @@ def command(
     native_stacks: bool,
     sample_interval: int,
     memory_limit: int | None,
+    soft_only: bool,
     output: str | None,
     top_n: int,
     quiet: bool,
@@ -88,6 +98,8 @@ def command(
         raise click.UsageError("a program is a module (-m) or code (-c), not both")
     if memory_limit is not None and memory_limit < 1:
         raise click.UsageError("--memory-limit must be above 0")
+    if soft_only and memory_limit is None:
+        raise click.UsageError("--soft-only goes with --memory-limit")
     if not MIN_SAMPLE_INTERVAL_BYTES <= sample_interval <= MAX_SAMPLE_INTERVAL_BYTES:
         raise click.UsageError("--sample-interval must be from 1K to 1G")
     if stacks == "full" and mode == "sampled":
@@ -95,6 +107,11 @@ def command(
     kind = MODULE if as_module else CODE if as_code else SCRIPT
     if kind == SCRIPT and not os.path.exists(program[0]):
         raise click.UsageError(f"there is no {program[0]}; to run a module say -m, to run code say -c")
+    if output is not None and not output.endswith((CAPTURE_SUFFIX, *RENDERED_SUFFIXES)):
+        raise click.UsageError(
+            f"--output {output} does not say what to write: its name must end in {CAPTURE_SUFFIX} for the capture, "
+            f"or in {', '.join(RENDERED_SUFFIXES[:-1])} or {RENDERED_SUFFIXES[-1]}"
+        )
     if output is not None and not os.path.isdir(os.path.dirname(os.path.abspath(output))):
         raise click.UsageError(f"there is no directory for --output {output}")
     reason = refusal()
@@ -111,6 +128,12 @@ def command(
         output=output or "",
         top_n=top_n,
         quiet=quiet,
+        hard_limit=0 if memory_limit is None or soft_only else hard_limit_bytes(memory_limit),
     )
     interpreter = [sys.executable, *subprocess._args_from_interpreter_flags()]  # type: ignore[attr-defined]
-    os.execv(sys.executable, [*interpreter, *settings.command(list(program))])
+    arguments = list(program)
+    if settings.hard_limit:
+        command = settings.supervised_command(interpreter, arguments)
+    else:
+        command = settings.command(arguments)
+    os.execv(sys.executable, [*interpreter, *command])

@@ -17,6 +17,7 @@ from flyweight.index.catalogue import Catalogue
 from flyweight.index.compaction import segments_to_merge
 from flyweight.index.lock import LOCK_NAME, WriterLock
 from flyweight.index.manifest import MANIFEST_NAME, Manifest, SegmentEntry, read_manifest, write_manifest
+from flyweight.index.memory import private_bytes
 from flyweight.index.request import BuildRequest
 from flyweight.index.stats import IndexProgress, IndexStats
 from flyweight.index.team import Team, segment_meta
@@ -197,6 +198,7 @@ class _Build:
             for message in team.flush():
                 self._take(catalogue, message)
         finally:
+            self._stats.peak_private_bytes = team.peak_private_bytes
             team.stop()
 
     def _take(self, catalogue: Catalogue, message: tuple[Any, ...]) -> None:
@@ -283,6 +285,7 @@ class _Build:
         stats.chunks = self._manifest.live_chunks
         stats.generation = self._manifest.generation
         stats.seconds = time.monotonic() - self._started
+        stats.peak_private_bytes = max(stats.peak_private_bytes, private_bytes())  # of a run without workers
         return stats
 
     def _tell(self, *, force: bool = False) -> None:

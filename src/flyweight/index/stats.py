@@ -33,6 +33,8 @@ class IndexStats:
     files, chunks: what the index now holds. added, changed, unchanged, removed: files, compared with before.
     new_chunks: chunks written by this run. skipped: reason -> number of files not indexed. bytes: source bytes read.
     seconds: wall time. generation: of the index. interrupted: the run was stopped and the index is partial.
+    peak_private_bytes: the most private memory that all builder processes together were seen to hold, looking
+    ten times a second.
     """
 
     __slots__ = (
@@ -44,6 +46,7 @@ class IndexStats:
         "generation",
         "interrupted",
         "new_chunks",
+        "peak_private_bytes",
         "removed",
         "seconds",
         "skipped",
@@ -63,6 +66,7 @@ class IndexStats:
         self.seconds = 0.0
         self.generation = 0
         self.interrupted = False
+        self.peak_private_bytes = 0
 
     def as_dict(self) -> dict[str, object]:
         return {name: getattr(self, name) for name in self.__slots__}

@@ -6,10 +6,12 @@ import mmap
 import os
 import select
 import signal
+import time
 
 from flyweight import errors
 from flyweight.errors import BuildError, FlyweightError
 from flyweight.index.channel import Channel
+from flyweight.index.memory import private_bytes
 from flyweight.index.worker import Worker, current_path
 
 TYPE_CHECKING = False
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 _BATCHES_IN_FLIGHT = 2  # one being worked on, one waiting: a worker never idles for the coordinator
 _PATH_BYTES = 4096
 _POLL_MS = 200  # how soon an interrupt is noticed
+_LOOK_EVERY_S = 0.1  # at everybody's memory: a third of a millisecond each
 
 
 class _Member:
@@ -53,6 +56,8 @@ class Team:
         self._run_name = run_name
         self._lock = lock
         self._started = 0
+        self._looked = 0.0
+        self.peak_private_bytes = 0  # of the workers and the coordinator together
         self._left: list[list[Any]] = []  # handed back by workers that were spent
         self._poll = select.poll()
         self._members: dict[int, _Member] = {}
@@ -82,6 +87,7 @@ class Team:
                 and not any(member.in_flight for member in self._members.values())
             ):
                 return
+            self._look()
             for fd, _ in self._poll.poll(_POLL_MS):
                 yield self._receive(self._members[fd])
 
@@ -141,7 +147,15 @@ class Team:
     def _flush(self, member: _Member) -> Iterator[tuple[Any, ...]]:
         self._send(member, "flush")
         while (message := self._receive(member))[0] != "flushed":
+            self._look()
             yield message
+
+    def _look(self) -> None:
+        now = time.monotonic()
+        if now - self._looked >= _LOOK_EVERY_S:
+            self._looked = now
+            together = private_bytes() + sum(private_bytes(member.pid) for member in self._members.values())
+            self.peak_private_bytes = max(self.peak_private_bytes, together)
 
     def _receive(self, member: _Member) -> tuple[Any, ...]:
         message = member.channel.receive()

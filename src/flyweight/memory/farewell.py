@@ -6,16 +6,18 @@ import os
 import sys
 
 from flyweight import _memory
+from flyweight.errors import FlyweightError
 from flyweight.memory import session
 from flyweight.memory.dashboard import picture
 from flyweight.memory.packed import rows
-from flyweight.memory.stacks import sampled_stacks
-from flyweight.memory.units import size_text
+from flyweight.memory.units import place_text, size_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from types import TracebackType
 
+    from flyweight.memory.capture import Moment
     from flyweight.memory.run_settings import RunSettings
 
 # Share of a run shorter than four minutes that blocks must have outlived to be called leaked.
@@ -26,43 +28,50 @@ _LEAK_AGE_S = 60.0
 class Farewell:
     """What is said when the program has ended: the report, on standard error and in a file."""
 
-    __slots__ = ("_output", "_pid", "_settings")
+    __slots__ = ("_output", "_pid", "_refused_at", "_settings")
 
     def __init__(self, settings: RunSettings) -> None:
         self._settings = settings
         self._pid = os.getpid()
+        self._refused_at = ""  # where the program ended for want of memory
         # Absolute, for the program may go to another directory.
         self._output = os.path.abspath(settings.output) if settings.output else ""
 
     def note(self, error: BaseException) -> None:
         """What has ended the program, when it was an error."""
         if isinstance(error, MemoryError):
-            self._lift_limit()  # printing the traceback takes memory while the program still holds all of its own
+            self._lift_limits()  # printing the traceback takes memory while the program still holds all of its own
+            self._refused_at = _innermost_place(error.__traceback__)
 
     def __call__(self) -> None:
         if os.getpid() != self._pid:  # a fork of the program has ended, not the program
             return
         try:
-            self._lift_limit()
+            self._lift_limits()
             self._say_goodbye()
         except BaseException as error:  # never at the cost of the program's exit status
             _complain(f"there is no report: {type(error).__name__}: {error}")
         finally:
             session.stop()
 
-    def _lift_limit(self) -> None:
+    def _lift_limits(self) -> None:
         if self._settings.memory_limit and _memory.active():
             _memory.set_limit(0)
+        if self._settings.hard_limit:
+            from flyweight.memory.hard_limit import lift_bounds
+
+            lift_bounds(self._settings.control_group)
 
     def _say_goodbye(self) -> None:
         status = session.status()
         if status["session"] == 0:  # it did not come to that
             return
         leak_age_s = min(_LEAK_AGE_S, _LEAK_AGE_SHARE * status["elapsed_ms"] / 1000)
-        found = picture(self._settings.top_n, leak_age_s)
+        moment = self._moment()
+        found = None if self._settings.quiet else picture(self._settings.top_n, leak_age_s, {})
         limit = self._limit_text(status)
-        if self._output:
-            self._write(found.to_dict(), status)
+        if moment is not None:
+            self._write(moment, leak_age_s)
         if not self._settings.quiet:
             for stream in (sys.stdout, sys.stderr):
                 try:
@@ -75,7 +84,13 @@ class Farewell:
 
     def _limit_text(self, status: Mapping[str, int]) -> str:
         if not status["limit_hits"]:
-            return ""
+            if not self._refused_at or not self._settings.hard_limit:
+                return ""
+            hard, soft = size_text(self._settings.hard_limit), size_text(self._settings.memory_limit)
+            return (
+                f"\nThe system refused memory at {self._refused_at}: the hard limit is {hard}, for a program that may "
+                f"hold {soft}.\n"
+            )
         place = _site_text(status["limit_site"])
         first = f", the first at {place}" if place else ""
         count, limit = status["limit_hits"], size_text(self._settings.memory_limit)
@@ -83,18 +98,22 @@ class Farewell:
             f"\nThe memory limit of {limit} refused {count:,} {'allocation' if count == 1 else 'allocations'}{first}.\n"
         )
 
-    def _write(self, content: dict[str, object], status: Mapping[str, int]) -> None:
-        content["stacks"] = _stacks(self._settings.top_n)
-        import json  # not before: what it takes would be among the stacks
+    def _moment(self) -> Moment | None:
+        """The figures for the file, taken before anything else is: what follows allocates."""
+        if not self._output:
+            return None
+        from flyweight.memory.capture import Moment
 
-        content["limit_place"] = _site_text(status["limit_site"])
-        content["arguments"] = sys.argv
+        return Moment()
+
+    def _write(self, moment: Moment, leak_age_s: float) -> None:
+        from flyweight.memory.capture_file import write
+        from flyweight.memory.capture_parts import Parts
+
         try:
-            with open(self._output, "w", encoding="ascii") as file:
-                json.dump(content, file, indent=2)
-                file.write("\n")
-        except OSError as error:
-            _complain(f"the report cannot be written to {self._output}: {error.strerror}")
+            write(self._output, Parts(moment, leak_age_s=leak_age_s))
+        except FlyweightError as error:
+            _complain(f"there is no report in {self._settings.output}: {error}")
 
 
 def _site_text(number: int) -> str:
@@ -104,6 +123,15 @@ def _site_text(number: int) -> str:
         if site == number:
             return f"{_memory.string(file)}:{line} {_memory.string(function)}"
     return ""
+
+
+def _innermost_place(trace: TracebackType | None) -> str:
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is None:
+        return "an unknown place"
+    code = trace.tb_frame.f_code
+    return f"{place_text(code.co_filename)}:{trace.tb_lineno} {code.co_qualname}"
 
 
 def _complain(message: str) -> None:
@@ -119,17 +147,3 @@ def _say(text: str) -> None:
             stream.flush()
     except (OSError, ValueError):
         pass
-
-
-def _stacks(top_n: int) -> list[dict[str, object]]:
-    """The stacks that hold most, without the frames of ours that lie around the program's."""
-    ours = {__file__, os.path.join(os.path.dirname(__file__), "run.py")}
-    found: list[dict[str, object]] = []
-    for sample in sampled_stacks():
-        frames = sample.mixed_frames
-        end = next((place for place, frame in enumerate(frames) if frame[0] in ours), len(frames))
-        if end > 0 and frames[min(end, len(frames) - 1)][0] != __file__:
-            found.append({**sample.to_dict(), "frames": frames[:end]})
-            if len(found) == top_n:
-                break
-    return found

@@ -1,4 +1,5 @@
-"""Reading the shared page of another process: counters, top sites and leak candidates, without its help.
+"""Reading the shared page of another process: counters, top sites, leak candidates, components, budgets and the last
+minute, without its help.
 
 The layout is that of native/memory/shared_page.h. The page's sequence number is odd while it is being written; a copy
 counts when the number was even and the same before and after.
@@ -15,17 +16,24 @@ from flyweight.memory.page_path import is_alive, page_path, page_pids
 from flyweight.memory.report import Counters
 
 _MAGIC = b"FLYWMEM\0"
-_VERSION = 1
+_VERSION = 2
 _HEADER = struct.Struct("=8s4I5Q6I")
 _SEQUENCE_OFFSET = 12
 _COUNTERS = struct.Struct("=7Q")
+_MORE = struct.Struct("=2Q10I")  # behind the counters
+_MORE_OFFSET = _HEADER.size + 4 * _COUNTERS.size
 _ROW = struct.Struct("=6Qq2I64s128s")
+_COMPONENT = struct.Struct("=3Q40s")
+_BUDGET = struct.Struct("=5Q40s")
+_MOMENT = struct.Struct("=5Q")
 _RECORDING, _SAMPLED, _NATIVE, _DEGRADED = 1, 2, 4, 8
 _DOMAINS = ("python", "native", "mapped")
 _MOST_BYTES = 1 << 20
 # A write takes microseconds. A page that stays odd for this long is of a process that was stopped in the middle of one.
 _PATIENCE_S = 0.2
 _PAUSE_S = 0.0005
+
+Moment = tuple[int, int, int, int, int]
 
 
 class PageSite:
@@ -72,27 +80,80 @@ class PageSite:
         return f"PageSite({self.file}:{self.line} {self.function}, {self.domain}: {self.live_bytes} bytes live)"
 
 
+class PageComponent:
+    """A component as the page has it: name, live_bytes, live_count, and highest_bytes, the most at any tick. What is
+    beyond the largest 32 is together "(other)"."""
+
+    __slots__ = ("highest_bytes", "live_bytes", "live_count", "name")
+
+    def __init__(self, content: bytes, offset: int) -> None:
+        self.live_bytes, self.live_count, self.highest_bytes, name = _COMPONENT.unpack_from(content, offset)
+        self.name = _text(name)
+
+    def to_dict(self) -> dict[str, object]:
+        """All figures by name, fit for JSON."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+    def __repr__(self) -> str:
+        return f"PageComponent({self.name}: {self.live_bytes} bytes in {self.live_count} blocks)"
+
+
+class PageBudget:
+    """A budget as the page has it: component (None: the whole process), limit_bytes, used_bytes at the last tick,
+    highest_bytes, exceeded (how often), over (exceeded, and not under 95 % since)."""
+
+    __slots__ = ("component", "exceeded", "highest_bytes", "limit_bytes", "over", "used_bytes")
+
+    def __init__(self, content: bytes, offset: int) -> None:
+        (
+            self.limit_bytes,
+            self.used_bytes,
+            self.highest_bytes,
+            self.exceeded,
+            over,
+            component,
+        ) = _BUDGET.unpack_from(content, offset)
+        self.over = bool(over)
+        self.component = _text(component) or None
+
+    def to_dict(self) -> dict[str, object]:
+        """All figures by name, fit for JSON."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+    def __repr__(self) -> str:
+        return f"PageBudget({self.component or 'process'}: {self.used_bytes} of {self.limit_bytes} bytes)"
+
+
 class Page:
     """What a process published at one moment; it does so four times a second.
 
     pid; recording, sampled (figures are estimates), degraded (sampled because own memory reached its limit),
-    tracks_native; started_unix_s, updated_unix_s, elapsed_s; own_bytes of the profiler itself.
+    tracks_native; started_unix_s, updated_unix_s, elapsed_s; own_bytes of the profiler itself; rss_bytes of the
+    process, 0 where the system does not tell; memory_limit, above which Python allocations fail, or None.
     python, native, mapped, all: Counters. sites: the largest by live bytes, first the largest; leaks: candidates by a
     coarse sieve, fastest growing first. The verdict on them is flyweight.memory.leaks in the process itself.
+    components: the largest, first the largest, then "(other)"; budgets: those in force.
+    moments: (elapsed_ms, lowest_bytes, highest_bytes, last_bytes, rss_bytes) of the last 256 ticks, oldest first, as
+    flyweight.memory.steady.judge() takes them.
     """
 
     __slots__ = (
         "all",
+        "budgets",
+        "components",
         "degraded",
         "elapsed_s",
         "leaks",
         "mapped",
+        "memory_limit",
+        "moments",
         "native",
         "own_bytes",
         "pid",
         "process_start",
         "python",
         "recording",
+        "rss_bytes",
         "sampled",
         "sites",
         "started_unix_s",
@@ -137,6 +198,35 @@ class Page:
         self.python, self.native, self.mapped, self.all = counters
         self.sites = [PageSite(content, site_offset + row_bytes * row) for row in range(site_rows)]
         self.leaks = [PageSite(content, leak_offset + row_bytes * row) for row in range(leak_rows)]
+        (
+            self.rss_bytes,
+            limit_bytes,
+            component_rows,
+            budget_rows,
+            moment_rows,
+            first_moment,
+            component_offset,
+            budget_offset,
+            moment_offset,
+            component_row_bytes,
+            budget_row_bytes,
+            moment_row_bytes,
+        ) = _MORE.unpack_from(content, _MORE_OFFSET)
+        self.memory_limit: int | None = limit_bytes or None
+        for given, known in (
+            (component_row_bytes, _COMPONENT),
+            (budget_row_bytes, _BUDGET),
+            (moment_row_bytes, _MOMENT),
+        ):
+            if given < known.size:
+                raise ValueError(f"its rows have {given} bytes")
+        at = range(component_offset, component_offset + component_rows * component_row_bytes, component_row_bytes)
+        self.components = [PageComponent(content, offset) for offset in at]
+        at = range(budget_offset, budget_offset + budget_rows * budget_row_bytes, budget_row_bytes)
+        self.budgets = [PageBudget(content, offset) for offset in at]
+        at = range(moment_offset, moment_offset + moment_rows * moment_row_bytes, moment_row_bytes)
+        ring: list[Moment] = [_MOMENT.unpack_from(content, offset) for offset in at]
+        self.moments = ring[first_moment:] + ring[:first_moment]
 
     def to_dict(self) -> dict[str, object]:
         """All figures by name, fit for JSON."""
@@ -145,7 +235,9 @@ class Page:
             value = getattr(self, name)
             if isinstance(value, Counters):
                 value = value.to_dict()
-            found[name] = [site.to_dict() for site in value] if isinstance(value, list) else value
+            if isinstance(value, list):
+                value = [part if isinstance(part, tuple) else part.to_dict() for part in value]
+            found[name] = value
         return found
 
     def __repr__(self) -> str:

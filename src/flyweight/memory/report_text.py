@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 def report_text(report: Report) -> str:
     """Totals by domain, the profiler's own memory row by row, and whatever qualifies the figures."""
     parts = [_headline(report), _domains(report), _own_memory(report)]
-    notes = _notes(report)
-    if notes:
-        parts.append("\n".join(f"note: {note}" for note in notes))
+    said = notes(report)
+    if said:
+        parts.append("\n".join(f"note: {note}" for note in said))
     return "\n\n".join(parts)
 
 
@@ -51,7 +51,8 @@ def _own_memory(report: Report) -> str:
     return table_text(("profiler's own memory", size_text(report.own_bytes)), lines)
 
 
-def _notes(report: Report) -> list[str]:
+def notes(report: Report) -> list[str]:
+    """Whatever qualifies the figures, a sentence each."""
     notes = []
     if report.degraded is not None:
         notes.append(

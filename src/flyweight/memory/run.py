@@ -13,6 +13,7 @@ import builtins
 import os
 import sys
 
+from flyweight import _memory
 from flyweight.errors import FlyweightError
 from flyweight.memory import session
 from flyweight.memory.farewell import Farewell
@@ -65,6 +66,12 @@ def _start(settings: RunSettings) -> None:
     except FlyweightError as error:
         print(f"flyweight: {error}", file=sys.stderr)
         sys.exit(_NOTHING_RUN)
+    if settings.hard_limit:
+        _memory.publish_on_crash()  # our parent will tell it
+        if not settings.control_group:
+            from flyweight.memory.hard_limit import bound_address_space
+
+            bound_address_space(settings.hard_limit)
 
 
 def _load_script(arguments: list[str]) -> tuple[CodeType, dict[str, object]]:

@@ -10,7 +10,7 @@ SCRIPT, MODULE, CODE = "script", "module", "code"
 _BOOTSTRAP = """\
 import sys
 if not sys.flags.safe_path: del sys.path[0]
-from flyweight.memory.run import main
+from flyweight.memory.{} import main
 main()
 """
 
@@ -19,6 +19,8 @@ class RunSettings:
     """What `flyweight run` was asked for. It crosses to the measured process as one argument per setting."""
 
     __slots__ = (
+        "control_group",
+        "hard_limit",
         "kind",
         "memory_limit",
         "mode",
@@ -43,6 +45,8 @@ class RunSettings:
         output: str = "",
         top_n: int = 10,
         quiet: bool = False,
+        hard_limit: int = 0,
+        control_group: str = "",
     ) -> None:
         self.kind = kind
         self.mode = mode
@@ -54,11 +58,21 @@ class RunSettings:
         self.output = output
         self.top_n = top_n
         self.quiet = quiet
+        self.hard_limit = hard_limit  # bytes that the system is to keep the process to; 0: none
+        self.control_group = control_group  # the group that keeps it; "": none does
 
     def command(self, program: list[str]) -> list[str]:
         """Arguments for the interpreter that is to run `program`: a script, module or code, then its arguments."""
+        return ["-c", _BOOTSTRAP.format("run"), *self._values(), *program]
+
+    def supervised_command(self, interpreter: list[str], program: list[str]) -> list[str]:
+        """The same for the process that is to run `interpreter` with `command` and stay its parent."""
+        counted = [str(len(interpreter)), *interpreter]
+        return ["-c", _BOOTSTRAP.format("supervisor"), *counted, *self._values(), *program]
+
+    def _values(self) -> list[str]:
         values = (getattr(self, name) for name in self.__slots__)
-        return ["-c", _BOOTSTRAP, *(str(int(v)) if isinstance(v, int) else v for v in values), *program]
+        return [str(int(value)) if isinstance(value, int) else value for value in values]
 
     @classmethod
     def from_arguments(cls, arguments: list[str]) -> RunSettings:

@@ -6,6 +6,7 @@ import os
 
 from flyweight import _memory
 from flyweight.errors import ConfigError, TrackingError
+from flyweight.memory.components import publish_rules
 from flyweight.memory.interpreter import refusal
 from flyweight.memory.packed import record
 from flyweight.memory.page_path import page_prefix, remove_stale_pages
@@ -86,6 +87,7 @@ def start(
 
     _page_fault = ""
     try:
+        publish_rules()
         if publish:
             remove_stale_pages()
             try:

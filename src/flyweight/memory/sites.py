@@ -22,8 +22,11 @@ class Site:
     """A place in the code that allocates, with what it has allocated since recording began.
 
     file, line, function: of the Python code that asked. For threads without Python the file is a library, the line 0.
+    library: path of the library whose code called malloc or mmap; "" in Python's domain and where it is not known.
     domain: python, native or mapped.
-    live_count, live_bytes: blocks that exist now; peak_bytes: the most there were at one time.
+    component: what it is grouped under, by the library or else the file; see flyweight.memory.component().
+    live_count, live_bytes: blocks that exist now; peak_bytes: the most there were at one time; at_peak_bytes: what
+    there was when the whole process held most, as far as four looks a second tell.
     total_count, total_bytes, largest_bytes: of all allocations; first_seen_s: seconds from start to the first one.
     rate: allocations per second since recording began.
 
@@ -31,11 +34,14 @@ class Site:
     """
 
     __slots__ = (
+        "at_peak_bytes",
+        "component",
         "domain",
         "file",
         "first_seen_s",
         "function",
         "largest_bytes",
+        "library",
         "line",
         "live_bytes",
         "live_count",
@@ -47,24 +53,21 @@ class Site:
     )
 
     def __init__(self, row: Sequence[int], elapsed_s: float) -> None:
-        (
-            self.number,
-            file,
-            function,
-            self.line,
-            domain,
-            self.live_count,
-            self.live_bytes,
-            self.peak_bytes,
-            self.total_count,
-            self.total_bytes,
-            self.largest_bytes,
-            first_seen_ms,
-        ) = row
-        self.file = _memory.string(file)
-        self.function = _memory.string(function)
-        self.domain = _memory.DOMAINS[domain]
-        self.first_seen_s = first_seen_ms / 1000
+        self.number = row[_COLUMN["site"]]
+        self.file = _memory.string(row[_COLUMN["file"]])
+        self.line = row[_COLUMN["line"]]
+        self.function = _memory.string(row[_COLUMN["function"]])
+        self.library = _memory.string(row[_COLUMN["library"]])
+        self.component = _memory.component(row[_COLUMN["component"]])
+        self.domain = _memory.DOMAINS[row[_COLUMN["domain"]]]
+        self.live_count = row[_COLUMN["live_count"]]
+        self.live_bytes = row[_COLUMN["live_bytes"]]
+        self.peak_bytes = row[_COLUMN["peak_bytes"]]
+        self.at_peak_bytes = row[_COLUMN["at_peak_bytes"]]
+        self.total_count = row[_COLUMN["total_count"]]
+        self.total_bytes = row[_COLUMN["total_bytes"]]
+        self.largest_bytes = row[_COLUMN["largest_bytes"]]
+        self.first_seen_s = row[_COLUMN["first_seen_ms"]] / 1000
         self.rate = self.total_count / elapsed_s if elapsed_s > 0 else 0.0
 
     @property
@@ -116,6 +119,8 @@ def sites_text(sites: Sequence[Site], live_first: bool = False) -> str:
             rate_text(site.rate),
         )
         where = where_text(place_text(site.file), site.line, site.function)
+        if site.library and site.library != site.file:
+            where += f" [{library_text(site.library)}]"
         lines.append((*(held + made if live_first else made + held), site.domain, where))
     heads = held_heads + made_heads if live_first else made_heads + held_heads
     return table_text((*heads, "domain", "where"), lines, left=(7, 8))
@@ -128,3 +133,18 @@ def where_text(file: str, line: int, function: str) -> str:
     """
     place = f"{file}:{line}" if line > 0 else file
     return f"{place} {function}" if function else place
+
+
+def library_text(path: str) -> str:
+    """A library as a reader knows it: by its package, where it has one of another name, and its own.
+
+    >>> library_text("/usr/lib/x86_64-linux-gnu/libsqlite3.so.0.8.6")
+    'libsqlite3'
+    >>> library_text("/venv/lib/python3.12/site-packages/numpy/_core/_multiarray_umath.cpython-312-x86_64-linux-gnu.so")
+    'numpy: _multiarray_umath'
+    """
+    from flyweight.memory.components import PROGRAM, PYTHON, SYSTEM, package_of
+
+    file = path.rpartition("/")[2]
+    name, package = file.partition(".")[0] or file, package_of(path)
+    return name if package in (PROGRAM, PYTHON, SYSTEM, name) else f"{package}: {name}"

@@ -28,6 +28,7 @@ class StackSample:
     """All samples with the same call chain and domain.
 
     live_bytes, live_count: estimates of what exists now; total_bytes, total_count: of all that was allocated.
+    peak_live_bytes: what existed when the process held most, as far as four looks a second tell.
     live_bytes_error, total_bytes_error: half widths of 95 % intervals; 0 when every block's stack is kept.
     live_samples, total_samples: how many samples that rests on; oldest_s: age of the oldest that lives.
     frames: (file, line, function) of each Python frame, innermost first.
@@ -45,6 +46,7 @@ class StackSample:
         "live_count",
         "live_samples",
         "oldest_s",
+        "peak_live_bytes",
         "total_bytes",
         "total_bytes_error",
         "total_count",
@@ -53,25 +55,18 @@ class StackSample:
 
     def __init__(self, row: Sequence[int], session: int) -> None:
         self._session = session
-        (
-            self._stack,
-            self._native_stack,
-            domain,
-            self.live_samples,
-            self.live_bytes,
-            self.live_count,
-            self.total_samples,
-            self.total_bytes,
-            self.total_count,
-            live_variance,
-            total_variance,
-            oldest_ms,
-            _,
-        ) = row
-        self.domain = _memory.DOMAINS[domain]
+        figures = dict(zip(_memory.SAMPLE_COLUMNS, row, strict=True))
+        self._stack = figures["stack"]
+        self._native_stack = figures["native_stack"]
+        self.domain = _memory.DOMAINS[figures["domain"]]
+        self.live_samples, self.total_samples = figures["live_samples"], figures["total_samples"]
+        self.live_bytes, self.live_count = figures["live_bytes"], figures["live_count"]
+        self.total_bytes, self.total_count = figures["total_bytes"], figures["total_count"]
+        self.peak_live_bytes = figures["peak_live_bytes"]
+        live_variance, total_variance = figures["live_bytes_variance"], figures["total_bytes_variance"]
         self.live_bytes_error = round(_NORMAL_95 * live_variance**0.5)
         self.total_bytes_error = round(_NORMAL_95 * total_variance**0.5)
-        self.oldest_s = oldest_ms / 1000
+        self.oldest_s = figures["oldest_ms"] / 1000
 
     @property
     def frames(self) -> list[Frame]:
