@@ -13,7 +13,7 @@ from command_process import COMMAND, Run
 import flyweight
 from flyweight import cli
 
-VERBS = ("index", "search", "status", "doctor", "run")
+VERBS = ("index", "search", "status", "doctor", "run", "report", "top", "bench")
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import click
 from flyweight import __version__
 from flyweight.errors import FlyweightError, IndexCorruptError
 
-_VERBS = ("index", "search", "status", "doctor", "run")
+_VERBS = ("index", "search", "status", "doctor", "run", "report", "top", "bench")
 
 FAILURE = 2  # as for a wrong option: nothing was done
 DEFECT = 70  # EX_SOFTWARE of sysexits.h
@@ -111,4 +111,5 @@ def _verbs() -> None:
       flyweight index                             index the directory you are in
       flyweight search where are retries handled  ask it something
       flyweight run program.py                    say what a program does with memory
+      flyweight report capture.json               look at what was saved, or make it into something else
     """
