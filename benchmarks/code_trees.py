@@ -8,9 +8,9 @@ from pathlib import Path
 
 from benchmarks.corpus import Tree, fill, queries
 from benchmarks.evaluation_set import Unavailable, load_repositories
-from benchmarks.process_memory import PeakSampler
 from benchmarks.resident_process import Resident
 from benchmarks.settings import Settings
+from flyweight.observe.process_memory import PeakSampler
 
 # The sizes at which figures are promised, in chunks.
 SMALL, LARGE = 15_000, 100_000

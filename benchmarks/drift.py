@@ -7,10 +7,10 @@ from pathlib import Path
 
 from benchmarks.evaluation_set import Unavailable
 from benchmarks.figures import Figure, Report, print_rows
-from benchmarks.process_memory import Memory
 from benchmarks.resident_process import Resident
 from benchmarks.settings import Settings
 from benchmarks.small_index import open_small_index
+from flyweight.observe.process_memory import Memory
 
 QUERIES = 1_000_000
 QUICK_QUERIES = 100_000

@@ -9,9 +9,9 @@ from benchmarks import semble_peer
 from benchmarks.code_trees import LARGE, SMALL, IndexedTree, indexed_tree
 from benchmarks.evaluation_set import Unavailable
 from benchmarks.figures import Figure, Report, print_rows
-from benchmarks.process_memory import PeakSampler
 from benchmarks.resident_process import Resident
 from benchmarks.settings import Settings
+from flyweight.observe.process_memory import PeakSampler
 
 RATIO_TARGET = 2.0
 PEAK_TARGET_MIB = 64.0

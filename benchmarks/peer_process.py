@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.evaluation_set import Unavailable
-from benchmarks.line_process import LineProcess
+from flyweight.observe.bench.line_process import LineProcess
 
 _ROOT = Path(__file__).resolve().parents[1]
 

@@ -11,18 +11,10 @@ import sys
 from pathlib import Path
 from typing import Literal
 
-from benchmarks.line_process import LineProcess
-from benchmarks.process_memory import Memory
+from flyweight.observe.bench.line_process import BareInterpreter, LineProcess
+from flyweight.observe.process_memory import Memory
 
 _SCRIPT = Path(__file__).with_name("resident.py")
-_WAIT = "import sys; sys.stdin.readline()"
-
-
-class BareInterpreter(LineProcess):
-    """``python -c pass`` that stays: it waits for a line that never comes."""
-
-    def __init__(self) -> None:
-        super().__init__([sys.executable, "-P", "-c", _WAIT])
 
 
 class Resident(LineProcess):

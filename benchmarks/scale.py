@@ -12,10 +12,11 @@ from benchmarks.evaluation_set import Unavailable
 from benchmarks.exact_search import exact_recalls
 from benchmarks.figures import Figure, Report, print_rows
 from benchmarks.peer_process import PeerProcess, require
-from benchmarks.process_memory import Memory
 from benchmarks.ranking_metrics import mean, percentile
-from benchmarks.resident_process import BareInterpreter, Resident
+from benchmarks.resident_process import Resident
 from benchmarks.settings import Settings
+from flyweight.observe.bench.line_process import BareInterpreter
+from flyweight.observe.process_memory import Memory
 
 P50_TARGET_MS = {SMALL: 0.5, LARGE: 1.0}
 PRIVATE_TARGET_MB = 4.0

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
-from benchmarks import shipped_model
 from benchmarks.evaluation_set import Unavailable
 from benchmarks.peer_process import PeerProcess, require
-from benchmarks.settings import REPOSITORY_ROOT, Settings
+from benchmarks.settings import Settings
+from flyweight.observe.bench.peers import PeerMissing, write_token_table
 
 
 def start(settings: Settings, environment: dict[str, str] | None = None) -> PeerProcess:
@@ -27,15 +26,8 @@ def model_directory(settings: Settings) -> Path:
         return settings.peer_model
     python = require(settings.peers_python, "model2vec")
     directory = settings.folder("static-model")
-    table = settings.work / "token-table.npz"
-    shipped_model.write_table(table)
-    done = subprocess.run(
-        [str(python), "-m", "benchmarks.peers.static_model", str(table), str(directory)],
-        cwd=REPOSITORY_ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode != 0:
-        raise Unavailable(f"cannot write a model2vec directory for semble: {done.stderr.strip()}")
+    try:
+        write_token_table(str(python), directory)
+    except PeerMissing as error:
+        raise Unavailable(str(error)) from None
     return directory

@@ -7,7 +7,6 @@ beside speed.
 
 from __future__ import annotations
 
-import importlib
 import sys
 import time
 from pathlib import Path
@@ -61,11 +60,13 @@ class Usearch:
         return [int(key) for key in self._index.search(query, k).keys]
 
 
-class FlatLanceDB:
-    """A table without an index: what LanceDB does with a few hundred rows."""
+class LanceDB:
+    """IVF_PQ, the index LanceDB's documentation suggests from some ten thousand rows on."""
 
     def build(self, vectors: Rows, directory: Path) -> None:
-        self._create(vectors, directory)
+        from lancedb.index import IvfPq
+
+        self._create(vectors, directory).create_index("vector", config=IvfPq(distance_type="cosine"))
 
     def _create(self, vectors: Rows, directory: Path) -> Any:
         import lancedb
@@ -83,15 +84,6 @@ class FlatLanceDB:
     def search(self, query: npt.NDArray[np.float32], k: int) -> list[int]:
         found = self._table.search(query).metric("cosine").select(["row", "_distance"]).limit(k).to_arrow()
         return [int(row) for row in found["row"].to_pylist()]
-
-
-class LanceDB(FlatLanceDB):
-    """IVF_PQ, the index LanceDB's documentation suggests from some ten thousand rows on."""
-
-    def build(self, vectors: Rows, directory: Path) -> None:
-        from lancedb.index import IvfPq
-
-        self._create(vectors, directory).create_index("vector", config=IvfPq(distance_type="cosine"))
 
 
 class Chroma:
@@ -124,7 +116,6 @@ STORES: dict[str, type[Store]] = {
     "numpy": NumpyFloat,
     "usearch": Usearch,
     "lancedb": LanceDB,
-    "lancedb-flat": FlatLanceDB,
     "chroma": Chroma,
 }
 _opened: dict[str, Store] = {}
@@ -157,11 +148,5 @@ def time_searches(queries: str, dimensions: int, k: int) -> dict[str, Any]:
     return {"nanoseconds": durations, "rows": found}
 
 
-def import_package(name: str) -> dict[str, Any]:
-    """Load a package for what it costs, as a program that gets its vectors from a service would."""
-    importlib.import_module(name)
-    return {}
-
-
 if __name__ == "__main__":
-    serve({"import": import_package, "build": build, "open": open_store, "time": time_searches})
+    serve({"build": build, "open": open_store, "time": time_searches})

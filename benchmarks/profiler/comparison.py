@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import statistics
-import subprocess
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -13,6 +11,7 @@ from typing import Any
 
 from benchmarks.corpus import queries
 from benchmarks.figures import Figure, Report, print_rows
+from benchmarks.peer_packages import peer_packages
 from benchmarks.profiler import macro, profilers, workloads
 from benchmarks.profiler.measurement import (
     ChildFailed,
@@ -131,16 +130,9 @@ def _peer_packages(settings: Settings) -> tuple[str, dict[str, str]]:
 
     They run in our interpreter, on our numpy, so that one plain baseline serves all.
     """
-    needing = [name for name, package in PEERS.items() if package]
-    if settings.peers_python is None:
-        return "", dict.fromkeys(needing, "not installed: run 'make bench-peers'")
-    asked = (
-        "import sys, sysconfig, json; print(json.dumps([list(sys.version_info[:2]), sysconfig.get_path('purelib')]))"
-    )
-    done = subprocess.run([str(settings.peers_python), "-c", asked], capture_output=True, text=True, check=True)
-    version, purelib = json.loads(done.stdout)
-    if tuple(version) != sys.version_info[:2]:
-        return "", dict.fromkeys(needing, f"installed for Python {version[0]}.{version[1]}: run 'make bench-peers'")
+    purelib, fault = peer_packages(settings)
+    if fault:
+        return "", dict.fromkeys((name for name, package in PEERS.items() if package), fault)
     absent = {
         name: f"{package} is not installed: run 'make bench-peers'"
         for name, package in PEERS.items()
