@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import statistics
@@ -12,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.child_process import ChildFailed, ask
 from benchmarks.corpus import queries
 from benchmarks.figures import Figure, Report, print_rows
 from benchmarks.peer_packages import peer_packages
-from benchmarks.settings import REPOSITORY_ROOT, Settings
+from benchmarks.settings import Settings
 from benchmarks.small_index import open_small_index
 
 NAMED_TRACKED_PERCENT = 99.0
@@ -23,7 +23,6 @@ NAMED_OFF_PERCENT = 95.0
 PLANTED_PERCENT = 1.0
 TIME_MS = 20.0
 TRIM_MB = 1.0
-_TIMEOUT_S = 300
 _QUESTIONS = 100
 _REPEATS = 7
 _LIBRARY = Path(__file__).parent / "attribution_programs" / "planted_library.c"
@@ -45,10 +44,6 @@ PROGRAMS = (
     Program("arrow_store", "lancedb + pyarrow", ("lancedb", "pyarrow")),
     Program("fifty_threads", "50 threads"),
 )
-
-
-class ChildFailed(Exception):
-    """A measured process failed; says how."""
 
 
 def run(settings: Settings) -> Report:
@@ -95,20 +90,7 @@ class _Bench:
             "site_packages": self.site_packages,
             "places": self.places.get(module, []) if places is None else places,
         }
-        environment = os.environ | {"PYTHONPATH": str(REPOSITORY_ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
-        command = [sys.executable, "-P", "-m", "benchmarks.attribution_programs.child", json.dumps(request)]
-        try:
-            done = subprocess.run(
-                command, env=environment, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False
-            )
-        except subprocess.TimeoutExpired as error:
-            raise ChildFailed(f"no answer within {_TIMEOUT_S} s") from error
-        if done.returncode != 0:
-            reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-            raise ChildFailed(f"status {done.returncode}: {reason}")
-        answer = json.loads(done.stdout.strip().splitlines()[-1])
-        assert isinstance(answer, dict)
-        return answer
+        return ask("benchmarks.attribution_programs.child", request)
 
 
 def _name_everything(bench: _Bench, report: Report) -> None:

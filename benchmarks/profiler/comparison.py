@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from benchmarks.child_process import ChildFailed
 from benchmarks.corpus import queries
 from benchmarks.figures import Figure, Report, print_rows
 from benchmarks.peer_packages import peer_packages
 from benchmarks.profiler import macro, profilers, workloads
 from benchmarks.profiler.measurement import (
-    ChildFailed,
     Times,
     geometric_mean,
     has_valgrind,

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from benchmarks.child_process import ChildFailed
 from benchmarks.profiler import profilers
-from benchmarks.profiler.measurement import ChildFailed, Times, interleaved, run_child
+from benchmarks.profiler.measurement import Times, interleaved, run_child
 
 # Everything that pyperformance brings and that runs inside one process is taken, except for these.
 LEFT_OUT = {

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import os
 import re
 import shutil
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterable, Sequence
@@ -16,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from benchmarks.child_process import ChildFailed, ask
 from benchmarks.profiler.profilers import PLAIN, SLOW
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -23,25 +20,9 @@ _TIMEOUT_S = 240
 _TOTALS = re.compile(r"^(?:summary|totals): (\d+)", re.MULTILINE)
 
 
-class ChildFailed(Exception):
-    """A measured process failed; says how."""
-
-
 def run_child(request: dict[str, Any], prefix: Sequence[str] = ()) -> dict[str, Any]:
     """The answer of one child process.  Raises ChildFailed with the end of its standard error."""
-    # One hash seed: two processes that lay their dictionaries out differently are not doing the same work.
-    environment = os.environ | {"PYTHONPATH": str(_ROOT), "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"}
-    command = [*prefix, sys.executable, "-P", "-m", "benchmarks.profiler.child", json.dumps(request)]
-    try:
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)
-    except subprocess.TimeoutExpired as error:
-        raise ChildFailed(f"no answer within {_TIMEOUT_S} s") from error
-    if done.returncode != 0:
-        reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-        raise ChildFailed(f"status {done.returncode}: {reason}")
-    answer = json.loads(done.stdout.strip().splitlines()[-1])
-    assert isinstance(answer, dict)
-    return answer
+    return ask("benchmarks.profiler.child", request, prefix)
 
 
 @dataclass(slots=True)

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.profiler.measurement import ChildFailed, Times, geometric_mean, interleaved, largest, run_child
+from benchmarks.child_process import ChildFailed
+from benchmarks.profiler.measurement import Times, geometric_mean, interleaved, largest, run_child
 from benchmarks.profiler.profilers import EXACT, PLAIN
 
 
