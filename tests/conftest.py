@@ -34,8 +34,9 @@ def plain_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
 
 @pytest.fixture(autouse=True, scope="session")
 def interrupts() -> None:
-    """What a shell runs in the background ignores interrupts, and so would all that the tests start."""
+    """What a shell runs in the background ignores interrupts, under nohup hang-ups too; so would all that it starts."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture

@@ -95,8 +95,10 @@ void HeapAccount::take_chunk(const Chunk& chunk, bool mapped_alone) noexcept {
     const uintptr_t block_start = chunk.start + 2 * kChunkHeader;
     if (exact_) {
         HeapBlock block;
-        // Python's debug allocators put a word or two before what they hand out.
-        if (blocks_.at(block_start, &block) || blocks_.at(block_start + kGranule, &block)) {
+        // Python's debug allocators put two words before what they hand out, and large blocks of pymalloc go through
+        // two of them.
+        if (blocks_.at(block_start, &block) || blocks_.at(block_start + kGranule, &block) ||
+            blocks_.at(block_start + 2 * kGranule, &block)) {
             if (block.size <= chunk.size) {
                 take_block(block, left);
                 rows_.overhead_native->parts += left;
@@ -128,13 +130,14 @@ void HeapAccount::take_heap(uintptr_t start, uintptr_t end, bool is_main) noexce
     Chunk chunk;
     while (walk.next(&chunk)) {
         take_chunk(chunk, false);
-        if (exact_) walk.go_on_at(take_recorded_chunks(chunk.start + chunk.size, end));
+        if (exact_) walk.go_on_at(take_recorded_chunks(chunk.start + chunk.size, end, words));
     }
 }
 
 // Where recorded blocks follow one another their chunks need not be read: a chunk's size is that of its block and half
-// a header, rounded up, and one granule more where what was left would have been too small for a chunk.
-uintptr_t HeapAccount::take_recorded_chunks(uintptr_t at, uintptr_t end) noexcept {
+// a header, rounded up. Where no block follows there its header is asked, for a record a granule further on may be that
+// of a debug allocator's block, whose chunk begins where it should.
+uintptr_t HeapAccount::take_recorded_chunks(uintptr_t at, uintptr_t end, HeapWords& words) noexcept {
     HeapBlock block, next;
     if (at + kSmallestChunk > end || !blocks_.at(at + 2 * kChunkHeader, &block)) return at;
     for (;; block = next) {
@@ -142,8 +145,11 @@ uintptr_t HeapAccount::take_recorded_chunks(uintptr_t at, uintptr_t end) noexcep
             std::max<uint64_t>(kSmallestChunk, (block.size + kChunkHeader + kGranule - 1) & ~(kGranule - 1));
         if (size > end - at || end - at - size < 2 * kSmallestChunk) return at;
         if (!blocks_.at(at + size + 2 * kChunkHeader, &next)) {
-            size += kGranule;
-            if (!blocks_.at(at + size + 2 * kChunkHeader, &next)) return at;
+            uint64_t told;
+            if (!words.word(at + kChunkHeader, &told)) return at;
+            told &= ~uint64_t{kGranule - 1};
+            if (told <= size || told > size + kGranule || !blocks_.at(at + told + 2 * kChunkHeader, &next)) return at;
+            size = told;
         }
         Resident left = runs_.within(at, at + size);
         take_block(block, left);

@@ -52,7 +52,7 @@ class HeapAccount {
 
   private:
     void take_chunk(const Chunk& chunk, bool mapped_alone) noexcept;
-    uintptr_t take_recorded_chunks(uintptr_t at, uintptr_t end) noexcept;
+    uintptr_t take_recorded_chunks(uintptr_t at, uintptr_t end, HeapWords& words) noexcept;
     uintptr_t take_what_begins(uintptr_t page, const PoolHeader& header, uintptr_t done, uintptr_t end) noexcept;
     const PoolHeader* trusted_header(uintptr_t page) noexcept;
     void take_pool(const Pool& pool) noexcept;

@@ -64,3 +64,13 @@ def test_a_full_report_has_all_its_sections() -> None:
     for title in ("Tracked memory", "RSS by component", "Phases", "Hot sites", "Leaks", "Queries", "Notes"):
         assert f"## {title}" in text
     assert "listeners: list of 3000" in text and "the trough rose in 7 of 7 steps" in text
+
+
+def test_a_verdict_that_came_too_early_is_none() -> None:
+    document = made_capture()
+    assert document["steady"] is not None
+    assert "Not steady: use rises" in markdown(document, 10)
+    document["steady"]["reason"] = "only 0.1 of 1 s were recorded: ask again in 0.9 s"
+    text = markdown(document, 10)
+    assert "No verdict on a steady state: only 0.1 of 1 s were recorded." in text
+    assert "ask again" not in text

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, cast
 from flyweight.memory.report_text import notes
 from flyweight.memory.sites import ORDERS, where_text
 from flyweight.memory.units import rate_text, size_text
-from flyweight.observe.document import Counters, Document, Holders, Leak, Phase, Site
+from flyweight.observe.document import Counters, Document, Holders, Leak, Phase, Site, Verdict
 
 if TYPE_CHECKING:
     from flyweight.memory.report import Report
@@ -77,9 +77,16 @@ def _totals(document: Document) -> Section:
         rows += [_counters("native", report["native"]), _counters("mapped", report["mapped"]), _counters("all", report)]
     remarks = [f"The profiler itself holds {size_text(report['own_bytes'])} besides."]
     if document["steady"] is not None:
-        verdict = document["steady"]
-        remarks.append(f"{'Steady' if verdict['steady'] else 'Not steady'}: {verdict['reason']}.")
+        remarks.append(f"{steady_text(document['steady'])}.")
     return Section("Tracked memory", heads, rows, remarks=remarks)
+
+
+def steady_text(verdict: Verdict) -> str:
+    """The verdict in a sentence. A document cannot be asked again, so one that came too early is none."""
+    reason = verdict["reason"].partition(": ask again")[0]
+    if reason != verdict["reason"]:
+        return f"No verdict on a steady state: {reason}"
+    return f"{'Steady' if verdict['steady'] else 'Not steady'}: {reason}"
 
 
 def _counters(name: str, counters: Counters) -> tuple[str, ...]:

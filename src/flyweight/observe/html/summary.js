@@ -43,8 +43,13 @@ flyweight.summary = (() => {
       found.push(["good", "No site leaks"]);
     }
     if (capture.steady) {
-      const word = capture.steady.steady ? "Steady" : "Not steady";
-      found.push([capture.steady.steady ? "good" : "bad", `${word}: ${capture.steady.reason}`]);
+      const [reason, advice] = capture.steady.reason.split(": ask again");
+      if (advice !== undefined) {  // a page cannot be asked again
+        found.push(["plain", `No verdict on a steady state: ${reason}`]);
+      } else {
+        const word = capture.steady.steady ? "Steady" : "Not steady";
+        found.push([capture.steady.steady ? "good" : "bad", `${word}: ${reason}`]);
+      }
     }
     for (const budget of capture.budgets.filter((one) => one.used_bytes > one.limit_bytes)) {
       const whose = budget.component ? `The budget of ${budget.component}` : "The budget of the process";

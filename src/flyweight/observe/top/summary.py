@@ -11,7 +11,7 @@ from flyweight.observe.top.watched import STEADY_WINDOW_S, Watched
 
 # Marks differ in shape, not in colour alone.
 GOOD, WARNING, BAD, NEUTRAL = "good", "warning", "bad", "neutral"
-MARKS = {GOOD: "✓", WARNING: "▲", BAD: "✗", NEUTRAL: "·"}
+MARKS = {GOOD: "✓", WARNING: "▲", BAD: "×", NEUTRAL: "·"}
 NOBODY_RECORDED = (
     "No process of yours is recorded: start one with 'flyweight run', or call flyweight.memory.start() in it."
 )
