@@ -29,6 +29,10 @@ PLACES = 64
 # Of each place: Python's domain, the native one, mappings, and what the C library asked of malloc on its own account.
 KINDS = ("python", "native", "mapped", "native, by the C library")
 ROW = 6
+# CPython keeps a radix tree of its arenas (Objects/obmalloc.c, arena_map_get). When a new arena comes to lie in 16 GiB
+# of addresses where none was, Python asks for a node of the lowest level, on the line that runs; of the middle level
+# hardly ever.
+ARENA_MAP_NODES = (131_072, 262_144)
 
 
 def missing_tool() -> str | None:
@@ -80,6 +84,7 @@ class Model:
         self._words = memoryview(self._plan).cast("q")
         self._calls: list[Any] = []
         self._failures: list[str] = []
+        self._arena_map_nodes: dict[int, int] = {}  # bytes of those seen, by place
         for place in range(PLACES):
             names: dict[str, Any] = {}
             exec(compile("def call(take, plan):\n    take(plan)\n", f"/model/place_{place}.py", "exec"), names)
@@ -144,6 +149,8 @@ class Model:
                 }
                 if peaks:
                     wanted["peak_bytes"] = peak
+                if kind == 0:
+                    self._allow_arena_map_node(place, row, wanted)
                 self._compare(f"place {place}, {name}", row, wanted)
         for domain in range(2):
             if domain > 0 and not self._options.native:
@@ -166,6 +173,22 @@ class Model:
             self._failures.append(f"{status['lost_frees']} blocks were returned unseen")
         if self._failures:
             raise AssertionError("\n".join(self._failures[:20]))
+
+    def _allow_arena_map_node(self, place: int, row: dict[str, int], wanted: dict[str, int]) -> None:
+        """One more block, live for good and of the size of a node, is Python's own. There cannot be many."""
+        size = row["total_bytes"] - wanted["total_bytes"]
+        extra = (row["total_count"] - wanted["total_count"], row["live_count"] - wanted["live_count"])
+        if extra != (1, 1) or size not in ARENA_MAP_NODES or row["live_bytes"] - wanted["live_bytes"] != size:
+            return
+        self._arena_map_nodes[place] = size
+        if len(self._arena_map_nodes) > 2:
+            return
+        for column in ("total_count", "live_count"):
+            wanted[column] += 1
+        for column in ("total_bytes", "live_bytes"):
+            wanted[column] += size
+        wanted["largest_bytes"] = max(wanted["largest_bytes"], size)
+        wanted.pop("peak_bytes", None)  # it may have come at any time
 
     def _compare(self, name: str, row: dict[str, int], wanted: dict[str, int]) -> None:
         for column, value in wanted.items():
