@@ -33,7 +33,29 @@ _MOST_RANGES = 8000
 _LAST_ADDRESS = (1 << 56) - 1
 
 
-class AttributionRow:
+class _Sums:
+    """The six figures that add up to smaps_rollup's, bytes."""
+
+    __slots__ = SUMS
+
+    rss_bytes: int
+    private_bytes: int
+    shared_bytes: int
+    dirty_bytes: int
+    pss_bytes: int
+    swap_bytes: int
+
+
+class _Figures(_Sums):
+    """Those, and the recorded live blocks behind them."""
+
+    __slots__ = ("live_bytes", "live_count")
+
+    live_bytes: int
+    live_count: int
+
+
+class AttributionRow(_Figures):
     """Resident memory of one kind and name, bytes.
 
     kind: "interpreter"; "library" (code and data of a shared library); "python heap" and "native heap" (live blocks);
@@ -47,16 +69,7 @@ class AttributionRow:
     estimated: the row's share of the heap comes from samples.
     """
 
-    __slots__ = ("component", "detail", "estimated", "kind", "name", *_COLUMNS)
-
-    rss_bytes: int
-    private_bytes: int
-    shared_bytes: int
-    dirty_bytes: int
-    pss_bytes: int
-    swap_bytes: int
-    live_bytes: int
-    live_count: int
+    __slots__ = ("component", "detail", "estimated", "kind", "name")
 
     def __init__(self, kind: str, name: str, component: str, detail: str = "") -> None:
         self.kind, self.name, self.component, self.detail = kind, name, component, detail
@@ -66,25 +79,16 @@ class AttributionRow:
 
     def to_dict(self) -> dict[str, object]:
         """All fields by name, fit for JSON."""
-        return {name: getattr(self, name) for name in AttributionRow.__slots__}
+        return {name: getattr(self, name) for name in (*AttributionRow.__slots__, *_COLUMNS)}
 
     def __repr__(self) -> str:
         return f"AttributionRow({self.kind}, {self.name!r}, {self.component!r}: {self.rss_bytes} bytes resident)"
 
 
-class ComponentTotals:
+class ComponentTotals(_Figures):
     """Resident memory of one component: the sums of its rows."""
 
-    __slots__ = ("component", "rows", *_COLUMNS)
-
-    rss_bytes: int
-    private_bytes: int
-    shared_bytes: int
-    dirty_bytes: int
-    pss_bytes: int
-    swap_bytes: int
-    live_bytes: int
-    live_count: int
+    __slots__ = ("component", "rows")
 
     def __init__(self, component: str, rows: Sequence[AttributionRow]) -> None:
         self.component = component
@@ -93,10 +97,10 @@ class ComponentTotals:
             setattr(self, column, sum(getattr(row, column) for row in rows))
 
     def to_dict(self) -> dict[str, object]:
-        return {name: getattr(self, name) for name in ComponentTotals.__slots__}
+        return {name: getattr(self, name) for name in (*ComponentTotals.__slots__, *_COLUMNS)}
 
 
-class Attribution:
+class Attribution(_Sums):
     """The account of a process's resident memory; print it for a table.
 
     rows: AttributionRows, largest first. rss_bytes, private_bytes, shared_bytes, dirty_bytes, pss_bytes, swap_bytes:
@@ -107,14 +111,7 @@ class Attribution:
     elapsed_ms: what the account took.
     """
 
-    __slots__ = ("agreed", "elapsed_ms", "estimated", "named_share", "rollup", "rows", "tracked", *SUMS)
-
-    rss_bytes: int
-    private_bytes: int
-    shared_bytes: int
-    dirty_bytes: int
-    pss_bytes: int
-    swap_bytes: int
+    __slots__ = ("agreed", "elapsed_ms", "estimated", "named_share", "rollup", "rows", "tracked")
 
     def __init__(self, rows: list[AttributionRow], rollup: Mapping[str, int], elapsed_ms: float) -> None:
         self.rows = sorted(rows, key=lambda row: (-row.rss_bytes, row.kind, row.name))
@@ -137,7 +134,7 @@ class Attribution:
 
     def to_dict(self) -> dict[str, object]:
         """All figures by name, fit for JSON."""
-        found: dict[str, object] = {name: getattr(self, name) for name in Attribution.__slots__}
+        found: dict[str, object] = {name: getattr(self, name) for name in (*Attribution.__slots__, *SUMS)}
         found["rows"] = [row.to_dict() for row in self.rows]
         found["components"] = [total.to_dict() for total in self.components().values()]
         return found

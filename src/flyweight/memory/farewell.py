@@ -10,6 +10,7 @@ from flyweight.errors import FlyweightError
 from flyweight.memory import session
 from flyweight.memory.dashboard import picture
 from flyweight.memory.packed import rows
+from flyweight.memory.sites import where_text
 from flyweight.memory.units import place_text, size_text
 
 TYPE_CHECKING = False
@@ -131,7 +132,7 @@ def _innermost_place(trace: TracebackType | None) -> str:
     if trace is None:
         return "an unknown place"
     code = trace.tb_frame.f_code
-    return f"{place_text(code.co_filename)}:{trace.tb_lineno} {code.co_qualname}"
+    return where_text(place_text(code.co_filename), trace.tb_lineno, code.co_qualname)
 
 
 def _complain(message: str) -> None:

@@ -8,6 +8,7 @@ import sys
 from time import time
 
 from flyweight.memory.page_path import page_path
+from flyweight.memory.sites import where_text
 from flyweight.memory.units import place_text, size_text, table_text
 
 TYPE_CHECKING = False
@@ -62,7 +63,7 @@ def page_text(page: Page, top_n: int) -> str:
             f"{site.live_count:,}",
             size_text(site.peak_bytes),
             site.domain,
-            " ".join((f"{place_text(site.file)}:{site.line}" if site.line else site.file, site.function)).strip(),
+            where_text(place_text(site.file) if site.line else site.file, site.line, site.function),
         )
         for site in page.sites[:top_n]
         if site.live_bytes > 0
