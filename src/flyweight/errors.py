@@ -46,6 +46,31 @@ class BuildError(FlyweightError):
     """The builder stopped before it was done; what it had committed is usable."""
 
 
+class EmbedderError(FlyweightError):
+    """The service that embeds texts could not be used."""
+
+
+class CredentialsError(EmbedderError):
+    """No credentials for the embedding service were found, or those found no longer hold."""
+
+
+class EmbedderRefusedError(EmbedderError):
+    """The service, or the way to it, refuses for good: access denied, unknown model or region, a certificate that does
+    not verify. Asking again does not help."""
+
+
+class EmbedderUnreachableError(EmbedderError):
+    """The service does not answer, or not in time: network, overload, an outage. Asking again later may help."""
+
+
+class StoreError(FlyweightError):
+    """The place an index is kept cannot be used: unreachable, of a foreign schema, or its process has died."""
+
+
+class StoreConflictError(StoreError):
+    """Another writer changed the store at the same time, and went on doing so."""
+
+
 class TrackingError(FlyweightError):
     """Memory cannot be recorded here, is being recorded already, or is not being recorded at all."""
 
@@ -66,3 +91,7 @@ class BudgetExceeded(TrackingError):
 
 class BudgetWarning(RuntimeWarning):
     """Tracked memory is over a budget. Not a ResourceWarning: Python keeps those to itself unless asked."""
+
+
+class DegradedWarning(RuntimeWarning):
+    """A search was answered by words alone, because the embedding service was out of reach."""
