@@ -91,7 +91,3 @@ class BudgetExceeded(TrackingError):
 
 class BudgetWarning(RuntimeWarning):
     """Tracked memory is over a budget. Not a ResourceWarning: Python keeps those to itself unless asked."""
-
-
-class DegradedWarning(RuntimeWarning):
-    """A search was answered by words alone, because the embedding service was out of reach."""
