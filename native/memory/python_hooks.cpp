@@ -37,6 +37,20 @@ struct ReallocScope {
     ~ReallocScope() { this_thread.reallocating = nullptr; }
 };
 
+// CPython keeps a radix tree of its arenas, whose nodes it asks of the raw domain right after it has mapped an arena
+// (Objects/obmalloc.c, arena_map_get). They are the interpreter's, not the line's that happened to run.
+constexpr size_t kArenaMapNodes[] = {128 << 10, 256 << 10};
+
+bool is_arena_map_node(size_t count, size_t each) noexcept {
+    if (!this_thread.arena_mapped) [[likely]]
+        return false;
+    for (const size_t node : kArenaMapNodes) {
+        if (count == 1 && each == node) return true;
+    }
+    this_thread.arena_mapped = false;
+    return false;
+}
+
 // After a refusal some small requests pass, or the interpreter could not even raise the MemoryError: 3.12 and 3.13 try
 // for ever to make the integer they need while they unwind.
 constexpr int kSmallRequestsAfterRefusal = 128;
@@ -73,6 +87,12 @@ struct Hooks {
     [[gnu::always_inline]] static bool exclusive() noexcept {
         if constexpr (kHasGil) return release_is_exclusive_with_gil();
         return release_is_exclusive();
+    }
+    // At no line of Python: the caller's library.
+    static bool record_as_interpreters(void* block, size_t size, void* caller) noexcept {
+        const bool attached = attached_thread() != nullptr;
+        this_thread.raw_block = block;
+        return careful_allocation(block, size, Domain::python, {nullptr, caller, attached, Notes::none});
     }
     static void note_refusal() noexcept {
         small_requests_left = kSmallRequestsAfterRefusal;
@@ -166,6 +186,8 @@ struct Hooks {
         if (block == nullptr || pass) [[unlikely]]
             return block;
         void* const caller = __builtin_return_address(0);
+        if (!kHasGil && is_arena_map_node(count, each)) [[unlikely]]
+            return record_as_interpreters(block, each, caller) ? block : refuse(block, each);
         // Callers have checked that the product does not overflow.
         if (!record(block, count * each, caller)) [[unlikely]]
             return refuse(block, count * each);
@@ -352,6 +374,7 @@ void put_in(int index, const PyMemAllocatorEx& outermost) noexcept {
 // Arenas are where Python's small blocks live: their mappings are no allocations of their own.
 void* map_arena(void*, size_t size) {
     ProfilerScope scope;
+    this_thread.arena_mapped = true;
     return former_arenas.alloc(former_arenas.ctx, size);
 }
 

@@ -19,6 +19,7 @@ struct ThreadState {
     uint32_t busy;         // > 0: the profiler itself is at work on this thread, nothing is recorded
     uint32_t nested;       // > 0: below one of our hooks, whose block this is
     uint32_t probed;       // hooks passed while this thread probed
+    bool arena_mapped;     // Python has mapped an arena, and nothing else been asked of the raw domain since
     void* reallocating;    // the block that a realloc below one of our hooks was given; kNothing for null
     void* raw_block;       // the last block that the raw domain's hook recorded on this thread
     Phase* phase;          // the innermost open phase of this thread and context

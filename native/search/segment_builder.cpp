@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <numeric>
 
-#include "search/bm25.h"
+#include "search/chunk_fields.h"
 #include "search/crc32c.h"
 #include "search/errors.h"
 #include "search/path_class.h"
@@ -18,23 +18,9 @@ namespace {
 
 using format::Section;
 
-constexpr FieldWeights kFieldWeights;
-
 std::string directory_of(const std::string& path) {
     const size_t slash = path.rfind('/');
     return slash == std::string::npos ? "." : path.substr(0, slash);
-}
-
-struct PathParts {
-    std::string_view directory;
-    std::string_view stem;
-};
-
-PathParts split_path(std::string_view path) {
-    const size_t slash = path.rfind('/');
-    const std::string_view name = slash == std::string_view::npos ? path : path.substr(slash + 1);
-    const size_t dot = name.find('.', 1);
-    return {slash == std::string_view::npos ? std::string_view() : path.substr(0, slash), name.substr(0, dot)};
 }
 
 }  // namespace
@@ -84,7 +70,7 @@ void SegmentBuilder::add_file(const FileInput& file, std::string_view text, std:
     add_record(file, 0);
     const auto file_number = static_cast<uint32_t>(files_.size() - 1);
     files_.back().chunk_count = static_cast<uint32_t>(chunks.size());
-    const PathParts path = split_path(file.path);
+    const PathParts path(file.path);
     const FileClass file_class = classify(file.path);
     for (const ChunkInput& chunk : chunks) {
         const std::string_view chunk_text = text.substr(chunk.start_byte, chunk.end_byte - chunk.start_byte);
@@ -100,14 +86,13 @@ void SegmentBuilder::add_file(const FileInput& file, std::string_view text, std:
                            static_cast<uint32_t>(chunk_text.size()), static_cast<uint32_t>(symbol_offset),
                            static_cast<uint16_t>(symbols_.size() - symbol_offset), name_number(chunk.kind),
                            crc32c(0, chunk_text.data(), chunk_text.size())});
-        const uint32_t terms = terms_.add(chunk_text, kFieldWeights.text);
-        terms_.add(chunk.defined, kFieldWeights.symbol);
-        terms_.add(chunk.scope, kFieldWeights.scope);
-        // What continues a definition is no definition of it.
-        if (chunk.defined.empty()) terms_.add(chunk.symbol, kFieldWeights.scope);
-        terms_.add(path.stem, kFieldWeights.file_stem);
-        terms_.add(path.directory, kFieldWeights.directory);
-        add_definitions(chunk.defined);
+        uint32_t terms = 0;  // of the text alone, which is what lengths compare
+        const auto add_field = [&](std::string_view field, uint32_t weight) {
+            const uint32_t count = terms_.add(field, weight);
+            if (field.data() == chunk_text.data()) terms = count;
+        };
+        each_field({chunk_text, chunk.symbol, chunk.scope, chunk.defined}, path, add_field);
+        each_definition(chunk.defined, [this](const std::string& term) { terms_.add_whole(term); });
         terms_.end_chunk();
         total_terms_ += terms;
         lengths_.push_back(encode_length(terms));
@@ -117,15 +102,6 @@ void SegmentBuilder::add_file(const FileInput& file, std::string_view text, std:
     }
     output_.write(text);
     text_size_ += text.size();
-}
-
-void SegmentBuilder::add_definitions(std::string_view defined) {
-    while (!defined.empty()) {
-        const size_t end = std::min(defined.find('\0'), defined.size());
-        const std::string_view name = last_component(defined.substr(0, end));
-        if (!name.empty()) terms_.add_whole(definition_term(name));
-        defined.remove_prefix(std::min(end + 1, defined.size()));
-    }
 }
 
 size_t SegmentBuilder::buffered_bytes() const {

@@ -54,7 +54,6 @@ class SegmentBuilder {
     uint16_t name_number(std::string_view name);
     void add_record(const FileInput& file, uint16_t flags);
     void add_vector(const float* vector);
-    void add_definitions(std::string_view defined);
     void write_files();
     void write_postings(uint64_t& term_count);
 

@@ -9,16 +9,6 @@
 
 namespace flyweight::search {
 
-// How often a term counts, by where it stands. A chunk is also found by the words of its names and its path,
-// which its text may not repeat.
-struct FieldWeights {
-    uint32_t text = 1;
-    uint32_t symbol = 2;
-    uint32_t scope = 1;
-    uint32_t file_stem = 3;
-    uint32_t directory = 1;
-};
-
 // An inverted index in memory: terms of the chunks of a segment under construction.
 // One 8-byte posting per distinct term of a chunk, sorted by counting when the segment is written.
 class TermTable {

@@ -39,7 +39,7 @@ STEPS = {
     "_remove_strays": 2,
     "_scan": 1,
     "_index": 1,
-    "_publish": 6,
+    "publish": 6,
     "write_manifest": 6,
     "_merge": 1,
 }

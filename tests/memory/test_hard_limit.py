@@ -42,6 +42,9 @@ def take(megabytes, pause_s=0.002):
 """
 
 
+# In short pieces: a signal that arrives just before a sleep begins is seen by Python only when the sleep ends.
+WAIT = "import time\nfor _ in range(1000): time.sleep(0.05)\n"
+
 # The page shows what was so at a tick; this is one.
 WAIT_FOR_PAGE = "from flyweight import _memory; _memory.tick()"
 
@@ -244,7 +247,7 @@ def test_quiet_leaves_one_line(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1])
 def test_a_signal_reaches_the_program_and_ends_it_as_ever(tmp_path: Path, number: signal.Signals) -> None:
-    with start(tmp_path, "import time\nprint('up', flush=True)\ntime.sleep(50)") as process:
+    with start(tmp_path, f"print('up', flush=True)\n{WAIT}") as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "up\n"
         process.send_signal(number)
@@ -258,9 +261,8 @@ def test_a_program_may_handle_what_it_is_sent(tmp_path: Path) -> None:
 import signal, sys, time
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))
 print("up", flush=True)
-time.sleep(50)
 """
-    with start(tmp_path, code) as process:
+    with start(tmp_path, code + WAIT) as process:
         assert process.stdout is not None
         process.stdout.readline()
         process.terminate()
@@ -269,7 +271,7 @@ time.sleep(50)
 
 
 def test_nobody_is_left_behind_when_the_parent_is_killed(tmp_path: Path) -> None:
-    with start(tmp_path, "import os, time\nprint(os.getpid(), flush=True)\ntime.sleep(50)") as process:
+    with start(tmp_path, f"import os\nprint(os.getpid(), flush=True)\n{WAIT}") as process:
         assert process.stdout is not None
         program = int(process.stdout.readline())
         assert program != process.pid
