@@ -9,6 +9,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 CODE ?= .
+TEST_EXTRAS ?= test,test-stores
 BENCH_ARGS ?= $(if $(REPOS),--repos $(REPOS))
 
 # A stamp per kind of environment: what is installed is what the sources say, and nothing is installed twice.
@@ -33,7 +34,7 @@ $(VENV)/.installed: $(VENV)/.created $(SOURCES)
 
 $(VENV)/.tested: $(VENV)/.created $(SOURCES)
 	@echo "building flyweight and installing what its tests need"
-	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pip install --quiet --no-build-isolation ".[test]"
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pip install --quiet --no-build-isolation ".[$(TEST_EXTRAS)]"
 	touch $(VENV)/.installed $@
 
 demo: build
