@@ -7,19 +7,24 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
+#include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstring>
 #include <memory>
+#include <numeric>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "python/conversions.h"
 #include "python/error_translation.h"
+#include "search/chunk_fields.h"
 #include "search/index_view.h"
 #include "search/segment.h"
 #include "search/segment_builder.h"
 #include "search/segment_merge.h"
+#include "search/sketch.h"
 #include "search/terms.h"
 
 namespace nb = nanobind;
@@ -121,13 +126,65 @@ nb::tuple merge(const std::vector<PathAndDead>& inputs, const nb::object& path, 
     return nb::make_tuple(result.size_bytes, result.file_count, result.chunk_count);
 }
 
-nb::tuple file_tuple(const Segment& segment, uint32_t index) {
+void check_file(const Segment& segment, uint32_t index) {
     if (index >= segment.file_count()) throw nb::index_error("the segment has fewer files");
+}
+
+void check_chunk(const Segment& segment, uint32_t index) {
+    if (index >= segment.chunk_count()) throw nb::index_error("the segment has fewer chunks");
+}
+
+nb::tuple file_tuple(const Segment& segment, uint32_t index) {
+    check_file(segment, index);
     const format::FileRecord& record = segment.file(index);
     const bool skipped = (record.flags & format::kFileSkipped) != 0;
     const std::string_view hash(reinterpret_cast<const char*>(record.content_hash.data()), record.content_hash.size());
     return nb::make_tuple(path_object(segment.file_path(index)), text_object(segment.file_name(index)),
                           bytes_object(hash), record.size_bytes, record.mtime_ns, record.chunk_count, skipped);
+}
+
+nb::tuple chunk_tuple(const Segment& segment, uint32_t index) {
+    check_chunk(segment, index);
+    const format::ChunkRecord& record = segment.chunk(index);
+    std::string_view fields[3];  // symbol, scope, all that is defined
+    std::string_view rest = segment.symbols(index);
+    for (std::string_view& field : fields) {
+        const size_t end = &field == &fields[2] ? rest.size() : std::min(rest.find('\0'), rest.size());
+        field = rest.substr(0, end);
+        rest.remove_prefix(std::min(end + 1, rest.size()));
+    }
+    return nb::make_tuple(record.file, record.start_line, record.end_line, record.text_start,
+                          record.text_start + record.text_length, text_object(fields[0]), text_object(fields[1]),
+                          bytes_object(fields[2]), text_object(segment.names()[record.kind]));
+}
+
+nb::bytes chunk_vector(const Segment& segment, uint32_t index) {
+    check_chunk(segment, index);
+    const size_t dimensions = segment.dimensions();
+    std::vector<float> stored(dimensions);
+    std::vector<float> vector(dimensions);
+    for (size_t i = 0; i < dimensions; ++i) stored[i] = static_cast<float>(segment.vector(index)[i]);
+    rotate_back(stored.data(), dimensions, vector.data());
+    // Rounding to int8 has changed the length a little.
+    const float length = std::sqrt(std::inner_product(vector.begin(), vector.end(), vector.begin(), 0.0F));
+    for (float& component : vector) component = length > 0.0F ? component / length : 0.0F;
+    return nb::bytes(reinterpret_cast<const char*>(vector.data()), dimensions * sizeof(float));
+}
+
+nb::bytes file_text(const Segment& segment, uint32_t index) {
+    check_file(segment, index);
+    const bool skipped = (segment.file(index).flags & format::kFileSkipped) != 0;
+    return bytes_object(skipped ? std::string_view() : segment.file_text(index));
+}
+
+nb::object chunk_terms_of(const nb::object& path, const nb::object& text, const nb::object& symbol,
+                          const nb::object& scope, const nb::object& defined) {
+    const std::string path_bytes = bytes_of(path);
+    const std::string text_bytes = bytes_of(text);
+    const std::string symbol_bytes = bytes_of(symbol);
+    const std::string scope_bytes = bytes_of(scope);
+    const std::string defined_bytes = bytes_of(defined);
+    return text_object(chunk_terms(text_bytes, {path_bytes, symbol_bytes, scope_bytes, defined_bytes}));
 }
 
 nb::list terms_of(const nb::object& text) {
@@ -149,6 +206,7 @@ NB_MODULE(_build, module) {
         .def(
             "__init__",
             [](SegmentBuilder* self, const nb::object& path, uint32_t dimensions, const nb::bytes& meta) {
+                if (!has_sketches(dimensions)) throw nb::value_error("dimensions are a multiple of 8 up to 4096");
                 new (self) SegmentBuilder(bytes_of(path), dimensions, std::string(meta.c_str(), meta.size()));
             },
             nb::arg("path"), nb::arg("dimensions"), nb::arg("meta"))
@@ -180,12 +238,17 @@ NB_MODULE(_build, module) {
         .def("find_file", [](const Segment& self, const nb::object& path) { return self.find_file(bytes_of(path)); })
         .def("text",
              [](const Segment& self, uint32_t chunk) {
-                 if (chunk >= self.chunk_count()) throw nb::index_error("the segment has fewer chunks");
+                 check_chunk(self, chunk);
                  return bytes_object(self.text(chunk));
              })
+        .def("chunk", &chunk_tuple, nb::arg("index"))
+        .def("vector", &chunk_vector, nb::arg("chunk"))
+        .def("file_text", &file_text, nb::arg("index"))
         .def("text_intact", [](const Segment& self) { return self.section_intact(format::Section::kText); })
         .def("release", [](const Segment& self) { self.release(); });
 
     module.def("merge_segments", &merge, nb::arg("inputs"), nb::arg("path"), nb::arg("meta"));
+    module.def("chunk_terms", &chunk_terms_of, nb::arg("path"), nb::arg("text"), nb::arg("symbol"), nb::arg("scope"),
+               nb::arg("defined"));
     module.def("terms", &terms_of, nb::arg("text"));
 }

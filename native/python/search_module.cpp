@@ -20,6 +20,7 @@
 #include "python/conversions.h"
 #include "python/error_translation.h"
 #include "search/crc32c.h"
+#include "search/given_rows.h"
 #include "search/glob.h"
 #include "search/query.h"
 #include "search/query_cache.h"
@@ -102,18 +103,26 @@ class Searcher {
         cache_.clear();
     }
 
-    // Returns (hits, from cache).
+    // The hits that are kept for this request, or None. For those who would first have to fetch a vector.
+    nb::object find_cached(const nb::object& query, size_t limit, double min_score, Pieces languages, Pieces include,
+                           Pieces exclude) {
+        const QueryRequest request =
+            request_of(query, limit, min_score, std::move(languages), std::move(include), std::move(exclude));
+        std::vector<Hit> hits;
+        const std::shared_ptr<const IndexView> view = view_;
+        if (!cache_.find(key_of(request), *view, monotonic_seconds(), hits)) return nb::none();
+        return nb::cast(std::move(hits));
+    }
+
+    // Returns (hits, from cache). With a vector the cache is not asked again, only written.
     std::pair<std::vector<Hit>, bool> search(const nb::object& query, size_t limit, double min_score, Pieces languages,
                                              Pieces include, Pieces exclude, const nb::object& vector, bool use_cache) {
-        QueryRequest request;
-        request.text = bytes_of(query);
-        request.limit = limit;
-        request.min_score = static_cast<float>(min_score);
-        request.filter = {std::move(languages), std::move(include), std::move(exclude)};
+        QueryRequest request =
+            request_of(query, limit, min_score, std::move(languages), std::move(include), std::move(exclude));
         const std::shared_ptr<const IndexView> view = view_;
         const std::string key = use_cache ? key_of(request) : std::string();
         std::pair<std::vector<Hit>, bool> answer;
-        answer.second = use_cache && cache_.find(key, *view, monotonic_seconds(), answer.first);
+        answer.second = use_cache && vector.is_none() && cache_.find(key, *view, monotonic_seconds(), answer.first);
         if (answer.second) return answer;
         if (!vector.is_none()) request.vector = floats_of(nb::cast<nb::bytes>(vector));
         if (!request.vector.empty()) check_dimensions(request.vector, *view);
@@ -172,6 +181,16 @@ class Searcher {
         if (!view.segments.empty() && vector.size() != view.segments.front().segment->dimensions()) {
             throw nb::value_error("the query vector has another number of dimensions than the index");
         }
+    }
+
+    static QueryRequest request_of(const nb::object& query, size_t limit, double min_score, Pieces languages,
+                                   Pieces include, Pieces exclude) {
+        QueryRequest request;
+        request.text = bytes_of(query);
+        request.limit = limit;
+        request.min_score = static_cast<float>(min_score);
+        request.filter = {std::move(languages), std::move(include), std::move(exclude)};
+        return request;
     }
 
     static std::string key_of(const QueryRequest& request) {
@@ -245,6 +264,10 @@ void bind_hit(nb::module_& module) {
         .def("__repr__", [](const Hit& hit) { return text_object(hit_repr(hit)); });
 }
 
+void check_dimensions(const StaticModel& model, uint32_t dimensions) {
+    if (dimensions == 0 || dimensions > model.dimensions()) throw nb::value_error("the model has fewer dimensions");
+}
+
 void bind_model(nb::module_& module) {
     nb::class_<StaticModel>(module, "StaticModel")
         .def(nb::new_([](const nb::object& path) {
@@ -258,8 +281,7 @@ void bind_model(nb::module_& module) {
         .def(
             "embed",
             [](const StaticModel& self, const nb::object& text, uint32_t dimensions) {
-                if (dimensions == 0 || dimensions > self.dimensions())
-                    throw nb::value_error("the model has fewer dimensions");
+                check_dimensions(self, dimensions);
                 const std::string bytes = bytes_of(text);
                 std::vector<float> vector(dimensions);
                 {
@@ -268,7 +290,16 @@ void bind_model(nb::module_& module) {
                 }
                 return nb::bytes(reinterpret_cast<const char*>(vector.data()), vector.size() * sizeof(float));
             },
-            nb::arg("text"), nb::arg("dims") = 256);
+            nb::arg("text"), nb::arg("dims") = 256)
+        .def(
+            "embed_once",
+            [](const StaticModel& self, const nb::object& text, uint32_t dimensions) {
+                check_dimensions(self, dimensions);
+                std::vector<float> vector(dimensions);
+                self.embed_once(std::string_view(bytes_of(text)).substr(0, kMaxQueryBytes), dimensions, vector.data());
+                return nb::bytes(reinterpret_cast<const char*>(vector.data()), vector.size() * sizeof(float));
+            },
+            nb::arg("text"), nb::arg("dims"));
 }
 
 void bind_searcher(nb::module_& module) {
@@ -281,6 +312,8 @@ void bind_searcher(nb::module_& module) {
         .def("search", &Searcher::search, nb::arg("query"), nb::arg("limit"), nb::arg("min_score"),
              nb::arg("languages"), nb::arg("include"), nb::arg("exclude"), nb::arg("vector").none(),
              nb::arg("use_cache"))
+        .def("find_cached", &Searcher::find_cached, nb::arg("query"), nb::arg("limit"), nb::arg("min_score"),
+             nb::arg("languages"), nb::arg("include"), nb::arg("exclude"))
         .def("vector_scan", &Searcher::vector_scan, nb::arg("vector"), nb::arg("limit"))
         .def_prop_ro("model_id",
                      [](const Searcher& self) { return text_object(self.model() ? self.model()->id() : ""); })
@@ -302,6 +335,62 @@ void bind_searcher(nb::module_& module) {
         });
 }
 
+nb::list text_list(const std::vector<std::string>& texts) {
+    nb::list list;
+    for (const std::string& text : texts) list.append(text_object(text));
+    return list;
+}
+
+const char* form_name(QueryForm form) {
+    switch (form) {
+        case QueryForm::kName:
+            return "name";
+        case QueryForm::kWord:
+            return "word";
+        default:
+            return "text";
+    }
+}
+
+nb::tuple query_words(const nb::object& query) {
+    const QueryWords words(bytes_of(query));
+    return nb::make_tuple(text_list(words.terms), text_list(words.names), form_name(words.form));
+}
+
+std::vector<std::pair<uint32_t, float>> rank_given(const nb::object& query, size_t limit, const nb::list& rows,
+                                                   double mean_cosine) {
+    std::vector<GivenRow> given;
+    given.reserve(rows.size());
+    for (nb::handle item : rows) {
+        const auto row = nb::cast<nb::tuple>(item);
+        if (row.size() != 4) throw nb::value_error("a row is (path, symbols, lexical, cosine)");
+        // Without a cosine: as far away as the average chunk.
+        const double dense = row[3].is_none() ? 0.0 : nb::cast<double>(row[3]) - mean_cosine;
+        given.push_back({bytes_of(row[0]), bytes_of(row[1]), nb::cast<float>(row[2]), static_cast<float>(dense)});
+    }
+    const std::string text = bytes_of(query);
+    nb::gil_scoped_release unlocked;
+    return rank_rows(text, given, limit);
+}
+
+// For stores that are not segments: what a query looks for, and the ranking of what they have found.
+void bind_ranking(nb::module_& module) {
+    module.def("query_words", &query_words, nb::arg("query"));
+    module.def(
+        "definition_term", [](const nb::object& name) { return text_object(definition_term(bytes_of(name))); },
+        nb::arg("name"));
+    module.def(
+        "candidates_for", [](size_t limit) { return std::pair(candidates_for(limit), definitions_kept()); },
+        nb::arg("limit"));
+    module.def(
+        "prior",
+        [](const nb::object& query, const nb::object& path) {
+            return QueryWords(bytes_of(query)).priors().of(classify(bytes_of(path)));
+        },
+        nb::arg("query"), nb::arg("path"));
+    module.def("rank", &rank_given, nb::arg("query"), nb::arg("limit"), nb::arg("rows"), nb::arg("mean_cosine") = 0.0);
+}
+
 }  // namespace
 }  // namespace flyweight::search
 
@@ -317,4 +406,5 @@ NB_MODULE(_search, module) {
     flyweight::search::bind_model(module);
     flyweight::search::bind_hit(module);
     flyweight::search::bind_searcher(module);
+    flyweight::search::bind_ranking(module);
 }

@@ -11,7 +11,7 @@ namespace flyweight::search {
 // A chunk that another store than ours has found, with what ranking needs to know of it.
 struct GivenRow {
     std::string path;
-    std::string symbols;  // symbol NUL scope [NUL defined name]*
+    std::string symbols;   // symbol NUL scope [NUL defined name]*
     float lexical = 0.0F;  // BM25
     float dense = 0.0F;    // cosine - mean cosine of all chunks
 };

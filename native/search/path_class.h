@@ -30,8 +30,9 @@ class Priors {
     // `factors` in the order of the bits; `lifted` are the classes the query asks for.
     Priors(const std::array<float, kPathClasses>& factors, FileClass lifted);
 
+    float of(FileClass file_class) const { return by_class_[file_class & (by_class_.size() - 1)]; }
     float of(const IndexView& view, ChunkRef ref) const {
-        return by_class_[view.segments[ref.segment].segment->classes()[ref.chunk] & (by_class_.size() - 1)];
+        return of(view.segments[ref.segment].segment->classes()[ref.chunk]);
     }
 
   private:

@@ -6,9 +6,6 @@ namespace flyweight::search {
 
 namespace {
 
-// Text beyond this adds time and no meaning: a 1 MB query is a pasted file.
-constexpr size_t kMaxQueryBytes = 4096;
-
 bool is_zero(const std::vector<float>& vector) {
     return std::all_of(vector.begin(), vector.end(), [](float component) { return component == 0.0F; });
 }
@@ -54,7 +51,7 @@ std::vector<Hit> QueryPipeline::run(const IndexView& view, const StaticModel* mo
     } else {
         collect_candidates(view, priors, nullptr, 0.0F);
     }
-    rank(view, words, candidates_, request.limit);
+    rank(SegmentChunks(view), words, candidates_, request.limit);
     for (const Candidate& candidate : candidates_) {
         if (candidate.score >= request.min_score) hits.push_back(make_hit(view, candidate.ref, candidate.score));
     }

@@ -137,8 +137,7 @@ std::string_view telling_name(std::string_view path) {
 
 // What all candidates of a file share.
 struct FileStanding {
-    uint32_t segment;
-    uint32_t file;
+    uint64_t file;
     float prior = 1.0F;
     float path_score = 0.0F;
     float total = 0.0F;  // of relevance
@@ -149,8 +148,8 @@ struct FileStanding {
 
 class Ranking {
   public:
-    Ranking(const IndexView& view, const QueryWords& query, std::vector<Candidate>& candidates)
-        : view_(view), query_(query), candidates_(candidates), priors_(query.priors()) {}
+    Ranking(const RankedChunks& chunks, const QueryWords& query, std::vector<Candidate>& candidates)
+        : chunks_(chunks), query_(query), candidates_(candidates), priors_(query.priors()) {}
 
     void run(size_t limit) {
         score_relevance();
@@ -187,14 +186,13 @@ class Ranking {
     }
 
     size_t standing_of(ChunkRef ref) {
-        const Segment& segment = *view_.segments[ref.segment].segment;
-        const uint32_t file = segment.chunk(ref.chunk).file;
+        const uint64_t file = chunks_.file(ref);
         for (size_t i = 0; i < files_.size(); ++i) {
-            if (files_[i].segment == ref.segment && files_[i].file == file) return i;
+            if (files_[i].file == file) return i;
         }
-        FileStanding standing{ref.segment, file};
-        standing.prior = priors_.of(view_, ref);
-        const Overlap stem = overlap(telling_name(segment.file_path(file)));
+        FileStanding standing{file};
+        standing.prior = priors_.of(chunks_.file_class(ref));
+        const Overlap stem = overlap(telling_name(chunks_.path(ref)));
         standing.path_score =
             kStemNamed * share(stem.shared, query_.parts.size()) + kStemCovered * share(stem.shared, stem.parts);
         files_.push_back(standing);
@@ -247,7 +245,7 @@ class Ranking {
     float symbol_score(ChunkRef ref) {
         if (query_.names.empty()) return 0.0F;
         // symbol NUL scope [NUL defined name]*
-        std::string_view defined = view_.segments[ref.segment].segment->symbols(ref.chunk);
+        std::string_view defined = chunks_.symbols(ref);
         for (int field = 0; field < 2; ++field) {
             const size_t end = defined.find('\0');
             if (end == std::string_view::npos) return 0.0F;
@@ -285,7 +283,7 @@ class Ranking {
         }
     }
 
-    const IndexView& view_;
+    const RankedChunks& chunks_;
     const QueryWords& query_;
     std::vector<Candidate>& candidates_;
     Priors priors_;
@@ -299,6 +297,7 @@ class Ranking {
 }  // namespace
 
 QueryWords::QueryWords(std::string_view query) {
+    query = query.substr(0, kMaxQueryBytes);
     std::vector<std::string> tokens;
     std::vector<std::string> content;
     TermSplitter::each_token(query, [&](std::string_view token) {
@@ -338,8 +337,8 @@ size_t candidates_for(size_t limit) {
     return std::max(kMinCandidates, kCandidatesPerResult * limit);
 }
 
-void rank(const IndexView& view, const QueryWords& query, std::vector<Candidate>& candidates, size_t limit) {
-    Ranking(view, query, candidates).run(limit);
+void rank(const RankedChunks& chunks, const QueryWords& query, std::vector<Candidate>& candidates, size_t limit) {
+    Ranking(chunks, query, candidates).run(limit);
 }
 
 }  // namespace flyweight::search

@@ -4,8 +4,8 @@
 #include <string_view>
 #include <vector>
 
-#include "search/index_view.h"
 #include "search/path_class.h"
+#include "search/ranked_chunks.h"
 
 namespace flyweight::search {
 
@@ -23,9 +23,12 @@ enum class QueryForm {
     kName,  // one qualified or distinctly spelt name, of which `names` has the last component
 };
 
+// Text beyond this adds time and no meaning: a 1 MB query is a pasted file.
+constexpr size_t kMaxQueryBytes = 4096;
+
 // A query as ranking sees it.
 struct QueryWords {
-    explicit QueryWords(std::string_view query);
+    explicit QueryWords(std::string_view query);  // of which the first kMaxQueryBytes count
 
     std::vector<std::string> terms;  // what BM25 looks up, each once
     std::vector<std::string> parts;  // the words of the query, split and stemmed, each once
@@ -44,6 +47,6 @@ size_t definitions_kept();
 
 // Scores the candidates, orders them best first and keeps `limit`. The whole ranking policy, every rule and every
 // weight, is in ranking.cpp.
-void rank(const IndexView& view, const QueryWords& query, std::vector<Candidate>& candidates, size_t limit);
+void rank(const RankedChunks& chunks, const QueryWords& query, std::vector<Candidate>& candidates, size_t limit);
 
 }  // namespace flyweight::search

@@ -7,6 +7,7 @@
 
 #include "search/crc32c.h"
 #include "search/errors.h"
+#include "search/sketch.h"
 
 namespace flyweight::search {
 
@@ -97,7 +98,7 @@ void Segment::check_sections(bool verify) {
     }
     const uint64_t chunks = header_.chunk_count;
     const uint64_t dimensions = header_.dimensions;
-    if (dimensions == 0 || dimensions % 8 != 0) corrupt("impossible number of dimensions");
+    if (!has_sketches(dimensions)) corrupt("impossible number of dimensions");
     files_ = records<format::FileRecord>(Section::kFiles, header_.file_count);
     file_order_ = records<uint32_t>(Section::kFileOrder, header_.file_count);
     chunks_ = records<format::ChunkRecord>(Section::kChunks, chunks);

@@ -70,7 +70,6 @@ void SegmentBuilder::add_file(const FileInput& file, std::string_view text, std:
     add_record(file, 0);
     const auto file_number = static_cast<uint32_t>(files_.size() - 1);
     files_.back().chunk_count = static_cast<uint32_t>(chunks.size());
-    const PathParts path(file.path);
     const FileClass file_class = classify(file.path);
     for (const ChunkInput& chunk : chunks) {
         const std::string_view chunk_text = text.substr(chunk.start_byte, chunk.end_byte - chunk.start_byte);
@@ -86,12 +85,9 @@ void SegmentBuilder::add_file(const FileInput& file, std::string_view text, std:
                            static_cast<uint32_t>(chunk_text.size()), static_cast<uint32_t>(symbol_offset),
                            static_cast<uint16_t>(symbols_.size() - symbol_offset), name_number(chunk.kind),
                            crc32c(0, chunk_text.data(), chunk_text.size())});
-        uint32_t terms = 0;  // of the text alone, which is what lengths compare
-        const auto add_field = [&](std::string_view field, uint32_t weight) {
-            const uint32_t count = terms_.add(field, weight);
-            if (field.data() == chunk_text.data()) terms = count;
-        };
-        each_field({chunk_text, chunk.symbol, chunk.scope, chunk.defined}, path, add_field);
+        const uint32_t terms = terms_.add(chunk_text, 1);
+        each_name_field({file.path, chunk.symbol, chunk.scope, chunk.defined},
+                        [this](std::string_view field, uint32_t weight) { terms_.add(field, weight); });
         each_definition(chunk.defined, [this](const std::string& term) { terms_.add_whole(term); });
         terms_.end_chunk();
         total_terms_ += terms;

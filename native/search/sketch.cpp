@@ -24,6 +24,12 @@ uint64_t splitmix64(uint64_t x) {
     return x ^ (x >> 31);
 }
 
+void flip_signs(float* values, size_t n, int round) {
+    for (size_t i = 0; i < n; ++i) {
+        if (splitmix64(static_cast<uint64_t>(round) * 65536 + i) & 1) values[i] = -values[i];
+    }
+}
+
 void hadamard(float* values, size_t n) {
     for (size_t half = 1; half < n; half *= 2) {
         for (size_t begin = 0; begin < n; begin += 2 * half) {
@@ -149,11 +155,20 @@ void rotate(const float* vector, size_t dimensions, float* out) {
     // Hadamard works on powers of two; other sizes are covered by two overlapping transforms.
     const size_t power = std::bit_floor(dimensions);
     for (int round = 0; round < kRounds; ++round) {
-        for (size_t i = 0; i < dimensions; ++i) {
-            if (splitmix64(static_cast<uint64_t>(round) * 65536 + i) & 1) out[i] = -out[i];
-        }
+        flip_signs(out, dimensions, round);
         hadamard(out, power);
         if (power != dimensions) hadamard(out + (dimensions - power), power);
+    }
+}
+
+void rotate_back(const float* rotated, size_t dimensions, float* out) {
+    std::copy_n(rotated, dimensions, out);
+    const size_t power = std::bit_floor(dimensions);
+    // Signs and Hadamard transforms undo themselves: the same steps, last one first.
+    for (int round = kRounds - 1; round >= 0; --round) {
+        if (power != dimensions) hadamard(out + (dimensions - power), power);
+        hadamard(out, power);
+        flip_signs(out, dimensions, round);
     }
 }
 

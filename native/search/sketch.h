@@ -15,9 +15,19 @@ namespace flyweight::search {
 // of dimensions 4r..4r+3 for chunk j (low nibble) and chunk j+32 (high nibble), so that one byte shuffle looks up
 // 32 chunks at a time (Andre et al., "Cache locality is not enough", VLDB 2015).
 
+// Vectors may have any multiple of 8 up to this: beyond it the sums of a scan would no longer fit 16 bits at a useful
+// step.
+constexpr size_t kMaxDimensions = 4096;
+
+constexpr bool has_sketches(size_t dimensions) {
+    return dimensions > 0 && dimensions <= kMaxDimensions && dimensions % 8 == 0;
+}
+
 // Rotates by random signs and Hadamard transforms; the same for every index of these dimensions.
 // `dimensions` is a multiple of 8; in and out must not overlap.
 void rotate(const float* vector, size_t dimensions, float* out);
+// The vector that `rotate` makes this of, to within the rounding of floats.
+void rotate_back(const float* rotated, size_t dimensions, float* out);
 
 constexpr size_t sketch_block_bytes(size_t dimensions) {
     return dimensions / 4 * 32;

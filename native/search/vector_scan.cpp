@@ -16,9 +16,9 @@ std::vector<float> rotated_copy(const float* vector, size_t dimensions) {
     return rotated;
 }
 
-// Pages are given back after this many chunks, so that even while it runs a scan holds a few MB and not the index.
-constexpr uint32_t kReleaseChunks = 64 * 1024;   // 2 MB of sketches at 256 dimensions
-constexpr uint32_t kReleaseVectors = 16 * 1024;  // 4 MB of vectors
+// Pages are given back after this many bytes, so that even while it runs a scan holds a few MB and not the index.
+constexpr uint32_t kReleasedSketchBytes = 2 * 1024 * 1024;
+constexpr uint32_t kReleasedVectorBytes = 4 * 1024 * 1024;
 
 void rescore(const IndexView& view, const VectorQuery& query, float floor, const Priors& priors,
              std::vector<Scored>& candidates, Best& best) {
@@ -27,12 +27,13 @@ void rescore(const IndexView& view, const VectorQuery& query, float floor, const
     });
     uint32_t held_segment = 0;
     uint32_t held_from = 0;
+    const uint32_t release_after = kReleasedVectorBytes / static_cast<uint32_t>(query.dimensions());
     for (const Scored& candidate : candidates) {
         const Segment& segment = *view.segments[candidate.ref.segment].segment;
         const uint32_t chunk = candidate.ref.chunk;
-        if (candidate.ref.segment != held_segment || chunk - held_from >= kReleaseVectors) {
+        if (candidate.ref.segment != held_segment || chunk - held_from >= release_after) {
             const Segment& held = *view.segments[held_segment].segment;
-            held.release_vectors(held_from, std::min(held.chunk_count(), held_from + kReleaseVectors));
+            held.release_vectors(held_from, std::min(held.chunk_count(), held_from + release_after));
             held_segment = candidate.ref.segment;
             held_from = chunk;
         }
@@ -61,12 +62,14 @@ void scan_vectors(const IndexView& view, const VectorQuery& query, float floor, 
                   Filter& filter, Best& candidates, Best& best) {
     constexpr uint32_t kBlock = format::kSketchBlock;
     candidates.reset(rescored);
+    const uint32_t release_after =
+        kReleasedSketchBytes / static_cast<uint32_t>(query.dimensions() / 8) / kBlock * kBlock;
     float estimates[kBlock];
     for (uint32_t number = 0; number < view.segments.size(); ++number) {
         const Segment& segment = *view.segments[number].segment;
         const uint32_t count = segment.chunk_count();
         for (uint32_t begin = 0; begin < count; begin += kBlock) {
-            if (begin % kReleaseChunks == 0 && begin > 0) segment.release_sketches(begin - kReleaseChunks, begin);
+            if (begin % release_after == 0 && begin > 0) segment.release_sketches(begin - release_after, begin);
             const uint32_t lanes = std::min(kBlock, count - begin);
             const float* factors = segment.sketch_scales() + begin;
             float padded[kBlock] = {};

@@ -17,6 +17,7 @@ class VectorQuery {
     // `vector` has length one (or zero: it is then near nothing).
     VectorQuery(const float* vector, size_t dimensions);
 
+    size_t dimensions() const { return rotated_.size(); }
     const SketchQuery& sketch() const { return sketch_; }
     // Cosine of the query and a chunk, to within the rounding of int8.
     float cosine(const Segment& segment, uint32_t chunk) const;

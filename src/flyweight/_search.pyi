@@ -13,6 +13,9 @@ class StaticModel:
     def embed(self, text: str | bytes, dims: int = 256) -> bytes:
         """float32 little-endian, shape (dims,), of length one."""
 
+    def embed_once(self, text: str | bytes, dims: int) -> bytes:
+        """As `embed`, for one query: nothing of the model stays resident."""
+
 class SearchHit:
     """A chunk that answers a query. `text` is read from the index when asked for."""
 
@@ -53,7 +56,18 @@ class Searcher:
         exclude: Sequence[str],
         vector: bytes | None,
         use_cache: bool,
-    ) -> tuple[list[SearchHit], bool]: ...
+    ) -> tuple[list[SearchHit], bool]:
+        """(hits, from cache). With a vector (of zeros: words alone) the cache is not asked again, only written."""
+
+    def find_cached(
+        self,
+        query: str | bytes,
+        limit: int,
+        min_score: float,
+        languages: Sequence[str],
+        include: Sequence[str],
+        exclude: Sequence[str],
+    ) -> list[SearchHit] | None: ...
     def vector_scan(self, vector: bytes, limit: int) -> list[tuple[int, int, float]]:
         """(segment, chunk, cosine) of the nearest chunks, best first."""
 
@@ -65,6 +79,31 @@ class Searcher:
     def cache_pool(self) -> tuple[int, int]: ...  # address and bytes
     def trim(self) -> None: ...  # cached results, scratch, mapped pages and malloc's free pages go
     def cache_counters(self) -> dict[str, int]: ...
+
+def query_words(query: str | bytes) -> tuple[list[str], list[str], str]:
+    """What BM25 looks up, the names whose definitions the query may be after, and its form: text, word or name."""
+
+def definition_term(name: str | bytes) -> str:
+    """The term under which a chunk is filed that defines exactly this name."""
+
+def candidates_for(limit: int) -> tuple[int, int]:
+    """How many candidates each search contributes to a query for `limit` results, and how many chunks are candidates
+    for defining a name of it."""
+
+def prior(query: str | bytes, path: str | bytes) -> float:
+    """The factor on the scores of a file's chunks, by what its path says it is and what the query asks for."""
+
+def rank(
+    query: str | bytes,
+    limit: int,
+    rows: Sequence[tuple[str | bytes, str | bytes, float, float | None]],
+    mean_cosine: float = 0.0,
+) -> list[tuple[int, float]]:
+    """Ranks chunks that another store has found as an index's own are ranked, priors included.
+
+    A row is (path, symbols, BM25, cosine or None where there is none); symbols are `symbol NUL scope [NUL defined
+    name]*`. Returns (number of the row, score), best first; equal scores keep the order of the rows.
+    """
 
 def crc32c(bytes: bytes) -> int: ...
 def glob_fault(glob: str) -> str: ...

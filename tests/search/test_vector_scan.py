@@ -75,6 +75,28 @@ def test_the_nearest_ten_of_random_vectors_are_found(tmp_path: Path) -> None:
     assert recall(searcher, vectors, random_vectors(60, 256, 6)) >= 0.88
 
 
+@pytest.mark.parametrize("dimensions", [8, 24, 384, 1000, 1024, 1536, 2048, 2072, 3072, 4096])
+def test_vectors_of_any_multiple_of_8_dimensions_are_found(tmp_path: Path, dimensions: int) -> None:
+    """The longest fill the 16 bits of a scan's sums to the brim: all components alike make the greatest ones."""
+    vectors = random_vectors(300, dimensions, dimensions)
+    even = np.ones((2, dimensions), np.float32) * [[1], [-1]]
+    vectors = unit(np.vstack([vectors, even]))
+    searcher = searcher_over(write(tmp_path / "a.segment", vectors))
+    for number in (0, 77, 150, 299, 300, 301):
+        found = scan(searcher, vectors[number], 302)
+        assert found[0][1] == number
+        assert found[0][2] == pytest.approx(1, abs=0.01)
+        exact = vectors @ vectors[number]
+        assert all(cosine == pytest.approx(float(exact[chunk]), abs=0.01) for _, chunk, cosine in found)
+
+
+def test_many_dimensions_are_scanned_as_well_as_few(tmp_path: Path) -> None:
+    """Six chunks to a cluster, so that four of the nearest ten are as far away as all others; 256 dimensions: 0.855."""
+    vectors = clustered_vectors(3_000, 1536, 3)
+    searcher = searcher_over(write(tmp_path / "a.segment", vectors))
+    assert recall(searcher, vectors, clustered_vectors(20, 1536, 4)) >= 0.82
+
+
 @pytest.mark.parametrize("count", [1, 2, 31, 32, 33, 63, 64, 65, 127, 129, 200])
 def test_a_chunk_is_nearest_to_itself_wherever_it_lies_in_its_block(tmp_path: Path, count: int) -> None:
     vectors = random_vectors(count, 64, count)
