@@ -9,13 +9,13 @@ import asyncio
 import json
 import socket
 import struct
-import threading
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import unquote, urlsplit
 
 from tests.standins.faults import Faults
 from tests.standins.ledger import Ledger
+from tests.standins.listener import Listener
 
 if TYPE_CHECKING:
     from tests.standins.certificates import Certificates
@@ -107,9 +107,7 @@ class HttpService:
         self.in_hand = 0
         self._port = port
         self._certificates = certificates
-        self._thread: threading.Thread | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._stopping: asyncio.Event | None = None
+        self._listener: Listener | None = None
 
     def answer(self, request: Request) -> Answer:
         raise NotImplementedError
@@ -135,10 +133,8 @@ class HttpService:
 
     def drop_idle_connections(self) -> None:
         """Closes every connection that waits for a request, as the service does with old ones."""
-        assert self._loop is not None
-        done = threading.Event()
-        self._loop.call_soon_threadsafe(lambda: (self._drop_idle(), done.set()))
-        assert done.wait(30)
+        assert self._listener is not None
+        self._listener.call(self._drop_idle)
 
     @property
     def endpoint(self) -> str:
@@ -168,39 +164,16 @@ class HttpService:
             from tests.standins.certificates import Certificates
 
             self._certificates = Certificates()
-        listener = socket.create_server(("127.0.0.1", self._port), backlog=1024)
-        self._port = listener.getsockname()[1]
-        started = threading.Event()
-        self._thread = threading.Thread(target=self._run, args=(listener, started), name="stand-in", daemon=True)
-        self._thread.start()
-        started.wait()
+        context = self._certificates.server_context() if self.tls and self._certificates else None
+        self._listener = Listener("stand-in", lambda: _Connection(self), context, self._port)
+        self._port = self._listener.port
+        self._listener.start()
 
     def stop(self) -> None:
         """Ends the service; its connections are closed, its thread is gone."""
-        if self._thread is None or self._loop is None or self._stopping is None:
-            return
-        self._loop.call_soon_threadsafe(self._stopping.set)
-        self._thread.join()
-        self._thread = None
-
-    def _run(self, listener: socket.socket, started: threading.Event) -> None:
-        with asyncio.Runner() as runner:
-            runner.run(self._serve(listener, started))
-
-    async def _serve(self, listener: socket.socket, started: threading.Event) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._stopping = asyncio.Event()
-        context = self._certificates.server_context() if self.tls and self._certificates else None
-        server = await self._loop.create_server(lambda: _Connection(self), sock=listener, ssl=context)
-        started.set()
-        await self._stopping.wait()
-        server.close()
-        for _ in range(1000):
-            for connection in list(self.connections):
-                connection.abort()
-            await asyncio.sleep(0.001)
-            if not self.connections:
-                break
+        if self._listener is not None:
+            self._listener.stop()
+            self._listener = None
 
     def _drop_idle(self) -> None:
         for connection in list(self.connections):
@@ -220,8 +193,6 @@ class _Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
-        raw = transport.get_extra_info("socket")
-        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._service.connections.add(self)
         self._service.ledger.add_connection()
 
@@ -233,10 +204,6 @@ class _Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._buffer += data
         self._next()
-
-    def abort(self) -> None:
-        if self._transport is not None:
-            self._transport.abort()
 
     def close_if_idle(self) -> None:
         if not self._busy and not self._buffer and self._transport is not None:
@@ -296,7 +263,10 @@ class _Connection(asyncio.Protocol):
             return None
         body = bytes(buffer[end + 4 : end + 4 + length])
         del buffer[: end + 4 + length]
-        return Request(parts[0], parts[1], parts[2], headers, body)
+        target = parts[1]
+        if target.startswith("http://"):  # a proxy may pass on what it was sent
+            target = target[target.index("/", len("http://")) :]
+        return Request(parts[0], target, parts[2], headers, body)
 
     def _answer_control(self, request: Request) -> None:
         fields = json.loads(request.body) if request.body else {}
@@ -370,7 +340,9 @@ class _Connection(asyncio.Protocol):
         assert self._transport is not None
         if self._service.framing == "chunked" and answer.body:
             pieces = [answer.body[start : start + 1000] for start in range(0, len(answer.body), 1000)]
-            body = b"".join(b"%x;ext=1\r\n%b\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\nX-Trailer: 1\r\n\r\n"
+            body = (
+                b"".join(b"%x;ext=1\r\n%b\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\nX-Trailer: 1\r\n\r\n"
+            )
         else:
             body = answer.body
         self._transport.write(self._head(answer) + body)

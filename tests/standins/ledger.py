@@ -16,7 +16,8 @@ def text_key(text: str) -> str:
 class Ledger:
     """Counts of one stand-in since its start or the last reset. Written by its thread, read by any.
 
-    answers: embeddings that were sent in full and right, by (model, key of the text); only these are paid for.
+    answers: embeddings that were sent in full and right, by (model and dimensions, key of the text); only these are
+    paid for.
     requests: requests for embeddings that came in; connections: connections that were accepted.
     refusals: answers with an error, by its type; faults: faults that were injected, by kind.
     tokens: input tokens of all answers; most_at_once: requests that were in hand together.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 
 import numpy as np
@@ -11,6 +12,7 @@ from flyweight._search import StaticModel
 from flyweight.embed.static import model_path
 
 _MODEL_DIMENSIONS = 256
+_MARK = re.compile(r"[^\w\s]")
 
 
 @cache
@@ -27,8 +29,8 @@ def _lift(dimensions: int) -> npt.NDArray[np.float32]:
 
 
 def token_count(text: str) -> int:
-    """Tokens as the static model counts them; a service counts its own, about as many."""
-    return max(1, len(_model().tokenize(text.encode("utf-8", "surrogatepass"))))
+    """The static model's tokens, and the marks between them that it leaves out: about as many as services count."""
+    return max(1, len(_model().tokenize(text.encode("utf-8", "surrogatepass"))) + len(_MARK.findall(text)))
 
 
 def lifted_vector(text: str, dimensions: int) -> npt.NDArray[np.float32]:
