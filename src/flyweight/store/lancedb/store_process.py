@@ -1,0 +1,176 @@
+"""A store process as its resident sees it: started, asked, missed when dead. Resident: imports `_socket`."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+
+from flyweight.errors import StoreError
+from flyweight.store.lancedb import wire
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from flyweight.store.lancedb.location import StoreLocation
+
+_SIGKILL = 9
+_PATIENCE_S = 1.0
+_PATIENCE_STEPS = 100
+# One arena and few threads: LanceDB takes one per core, and memory for each, to answer one question at a time.
+_FRUGAL = {
+    "MALLOC_ARENA_MAX": "1",
+    "MALLOC_TRIM_THRESHOLD_": "1048576",
+    "MALLOC_MMAP_THRESHOLD_": "262144",
+    "TOKIO_WORKER_THREADS": "2",
+    "LANCE_CPU_THREADS": "2",
+    "LANCE_IO_THREADS": "8",
+    "RAYON_NUM_THREADS": "2",
+    "LANCE_LOG": "off",
+}
+
+
+# Sockets of this process's stores, so that a child of a fork lets go of them: a store ends when the last copy closes.
+_sockets: set[int] = set()
+_followed: list[int] = []
+
+
+def _let_go() -> None:
+    if _sockets:
+        null = os.open(os.devnull, os.O_RDWR)
+        for fd in _sockets:
+            os.dup2(null, fd, inheritable=False)
+        os.close(null)
+        _sockets.clear()
+
+
+class Gone(Exception):
+    """The process ended while it was asked; says how."""
+
+
+class StoreProcess:
+    """Raises StoreError when it cannot be started. Asked by one thread at a time."""
+
+    __slots__ = ("_connection", "_owner", "_pid", "_status")
+
+    def __init__(self, location: StoreLocation, idle_s: float) -> None:
+        from _socket import socketpair
+
+        ours, theirs = socketpair()
+        debug = bool(os.environ.get("FLYWEIGHT_DEBUG"))
+        actions: list[Any] = [
+            (os.POSIX_SPAWN_DUP2, theirs.fileno(), 0),
+            (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
+        ]
+        if not debug:  # LanceDB's warnings are not for those who asked for hits
+            actions.append((os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0))
+        self._status: int | None = 0
+        try:
+            self._pid = os.posix_spawn(
+                sys.executable,
+                [sys.executable, "-P", "-m", "flyweight.store.lancedb.process"],
+                {**_FRUGAL, **os.environ},
+                file_actions=actions,
+                setpgroup=0,  # an interrupt at the terminal is the resident's
+            )
+        except OSError as error:
+            ours.close()
+            raise StoreError(f"cannot start the store process for {location.spec}: {error.strerror}") from None
+        finally:
+            theirs.close()
+        self._connection = ours
+        self._owner = os.getpid()
+        self._status = None
+        _sockets.add(ours.fileno())
+        if not _followed:
+            _followed.append(1)
+            os.register_at_fork(after_in_child=_let_go)
+        try:
+            wire.send(ours, "open", location.fields(), idle_s)
+        except OSError:
+            pass  # the first question finds out
+
+    def ask(self, question: tuple[Any, ...]) -> tuple[Any, ...]:
+        """The answer. Raises Gone; whatever else is raised (an interrupt), the process ends: its answer would come to
+        the next question."""
+        answer = None
+        ended = False
+        try:
+            try:
+                wire.send(self._connection, *question)
+                answer = wire.receive(self._connection)
+            except OSError:
+                pass
+            ended = answer is None
+        finally:
+            if ended:
+                self._wait()
+            if answer is None:
+                self.close()
+        if answer is None:
+            raise Gone(self._fate())
+        return answer
+
+    def is_alive(self) -> bool:
+        """Whether it runs; one that has ended, for it was idle, is cleared away."""
+        if self._status is None:
+            try:
+                pid, status = os.waitpid(self._pid, os.WNOHANG)
+            except ChildProcessError:  # somebody waits for all children of this program
+                pid, status = self._pid, 0
+                if self._is_running():
+                    pid = 0
+            if pid:
+                self._status = status
+                self._hang_up()
+        return self._status is None
+
+    def private_bytes(self) -> int:
+        try:
+            with open(f"/proc/{self._pid}/smaps_rollup", encoding="ascii") as rollup:
+                return sum(int(line.split()[1]) * 1024 for line in rollup if line.startswith("Private_"))
+        except OSError:  # it has ended
+            return 0
+
+    def close(self) -> None:
+        """Ends it at once: it holds nothing that must be kept."""
+        if self._status is not None:
+            return
+        self._hang_up()
+        if os.getpid() != self._owner:  # in a child of a fork: it is the parent's
+            self._status = 0
+            return
+        try:
+            os.kill(self._pid, _SIGKILL)
+        except ProcessLookupError:
+            pass
+        try:
+            _, self._status = os.waitpid(self._pid, 0)
+        except ChildProcessError:
+            self._status = 0
+
+    def _wait(self) -> None:
+        """For the end of a process that has closed its socket, so that it can be told how it ended."""
+        for _ in range(_PATIENCE_STEPS):
+            if not self.is_alive():
+                return
+            time.sleep(_PATIENCE_S / _PATIENCE_STEPS)
+
+    def __del__(self) -> None:
+        self.close()
+
+    def _hang_up(self) -> None:
+        _sockets.discard(self._connection.fileno())
+        self._connection.close()
+
+    def _is_running(self) -> bool:
+        try:
+            os.kill(self._pid, 0)
+        except OSError:
+            return False
+        return True
+
+    def _fate(self) -> str:
+        code = os.waitstatus_to_exitcode(self._status or 0)
+        return f"ended by signal {-code}" if code < 0 else f"ended with status {code}"

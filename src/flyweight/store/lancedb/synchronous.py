@@ -1,0 +1,184 @@
+"""LanceDB's core, called in turn: the connection and the table of a process that writes, or migrates.
+
+As for reading (`core.py`), the package around the core is left out where that can be: it costs 60 MB and a second.
+pyarrow is the real one here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import types
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from flyweight.errors import FlyweightError
+from flyweight.store.lancedb.table import arrow_schema, check_schema, is_missing, missing_table, not_installed, unusable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterator
+    from typing import Any
+
+    from flyweight.store.lancedb.location import StoreLocation
+    from flyweight.store.lancedb.table import TableInfo
+
+_INDEX_CACHE_BYTES = 32 * 1024 * 1024
+_METADATA_CACHE_BYTES = 16 * 1024 * 1024
+_BATCH_ROWS = 2048
+
+
+class LanceConnection:
+    """One location. Methods raise StoreError."""
+
+    def __init__(self, location: StoreLocation, storage_options: dict[str, str]) -> None:
+        self._location = location
+        self._runner = asyncio.Runner()
+        core = _core()
+        session = core.Session(
+            index_cache_size_bytes=_INDEX_CACHE_BYTES, metadata_cache_size_bytes=_METADATA_CACHE_BYTES
+        )
+        self._core = self.run(core.connect, location.uri, storage_options=storage_options or None, session=session)
+
+    def open_table(self) -> tuple[LanceTable, TableInfo]:
+        """The table, checked. Raises IndexMissingError, IndexVersionError, StoreError."""
+        table = LanceTable(self, self.run(self._core.open_table, self._location.table))
+        return table, check_schema(self._location, table.schema())
+
+    def create_table(self, info: TableInfo) -> LanceTable:
+        """A new, empty table."""
+        schema = arrow_schema(info)
+        return LanceTable(self, self.run(self._core.create_empty_table, self._location.table, "create", schema))
+
+    def replace_table(self, rows: pa.RecordBatchReader) -> LanceTable:
+        """A table with these rows, in place of what was there."""
+        return LanceTable(self, self.run(self._core.create_table, self._location.table, "overwrite", rows))
+
+    def run(self, function: Callable[..., Coroutine[Any, Any, Any]], *values: Any, **named: Any) -> Any:
+        async def call() -> Any:
+            return await function(*values, **named)
+
+        try:
+            return self._runner.run(call())
+        except Exception as error:
+            raise self.told(error) from error
+
+    def told(self, error: Exception) -> FlyweightError:
+        if isinstance(error, FlyweightError):
+            return error
+        return missing_table(self._location) if is_missing(error) else unusable(self._location, error)
+
+    def close(self) -> None:
+        self._runner.close()
+
+
+class LanceTable:
+    """One table. Methods raise StoreError; its cause is what LanceDB raised."""
+
+    def __init__(self, connection: LanceConnection, table: Any) -> None:
+        self._connection = connection
+        self._run = connection.run
+        self._table = table
+
+    def schema(self) -> pa.Schema:
+        return self._run(self._table.schema)
+
+    def version(self) -> int:
+        return int(self._run(self._table.version))
+
+    def checkout(self, version: int) -> None:
+        """Stays on this version, whatever others write."""
+        self._run(self._table.checkout, version)
+
+    def checkout_latest(self) -> None:
+        self._run(self._table.checkout_latest)
+
+    def count_rows(self, condition: str | None = None) -> int:
+        return int(self._run(self._table.count_rows, condition))
+
+    def fragment_count(self) -> int:
+        return int(self._run(self._table.stats)["fragment_stats"]["num_fragments"])
+
+    def add(self, rows: pa.RecordBatchReader) -> None:
+        data = types.SimpleNamespace(schema=rows.schema, num_rows=None, reader=lambda: rows, rescannable=False)
+        self._run(self._table.add, data, "append")
+
+    def merge(self, rows: pa.RecordBatchReader, gone: str | None) -> None:
+        """Rows take the place of those of the same id; of the others, those that `gone` holds for go."""
+        settings = {
+            "on": ["id"],
+            "when_matched_update_all": True,
+            "when_matched_update_all_condition": None,
+            "when_not_matched_insert_all": True,
+            "when_not_matched_by_source_delete": gone is not None,
+            "when_not_matched_by_source_condition": gone,
+            "when_not_matched_by_source_condition_expr": None,
+            "timeout": None,
+            "use_index": True,
+            "use_lsm": None,
+            "validate_single_shard": None,
+        }
+        self._run(self._table.execute_merge_insert, rows, settings)
+
+    def delete(self, condition: str) -> None:
+        self._run(self._table.delete, condition)
+
+    def batches(self, columns: list[str], condition: str) -> Iterator[pa.RecordBatch]:
+        """Rows for which `condition` holds, as they are read."""
+        query = self._table.query()
+        query.where(condition)
+        query.select_columns(columns)
+        stream = self._run(query.execute, _BATCH_ROWS, None)
+        while True:
+            try:
+                batch = self._run(_next, stream)
+            except _Exhausted:
+                return
+            yield batch
+
+    def index_names(self) -> set[str]:
+        return {index.name for index in self._run(self._table.list_indices)}
+
+    def unindexed_rows(self, index: str) -> int | None:
+        """None when there is no such index."""
+        statistics = self._run(self._table.index_stats, index)
+        return None if statistics is None else int(statistics["num_unindexed_rows"])
+
+    def create_index(self, column: str, name: str, settings: object, *, train: bool = True) -> None:
+        self._run(self._table.create_index, column, index=settings, replace=True, name=name, train=train)
+
+    def optimize(self, keep_versions_ms: int) -> None:
+        """Merges fragments, brings indexes up to date and removes versions older than `keep_versions_ms`."""
+        self._run(self._table.optimize, cleanup_since_ms=keep_versions_ms, delete_unverified=False)
+
+
+class _Exhausted(FlyweightError):
+    pass
+
+
+async def _next(stream: Any) -> pa.RecordBatch:
+    try:
+        return await stream.__anext__()
+    except StopAsyncIteration:
+        raise _Exhausted from None
+
+
+def _core() -> Any:
+    """`lancedb._lancedb`, without running the package's `__init__` unless somebody has."""
+    from importlib.util import find_spec
+
+    os.environ.setdefault("LANCEDB_LOG", "error")
+    if "lancedb" not in sys.modules:
+        found = find_spec("lancedb")
+        if found is None or found.submodule_search_locations is None:
+            raise not_installed(ModuleNotFoundError("No module named 'lancedb'"))
+        package = types.ModuleType("lancedb")
+        package.__path__ = list(found.submodule_search_locations)
+        package.__spec__ = found
+        sys.modules["lancedb"] = package
+    try:
+        import lancedb._lancedb as core
+    except ImportError as error:
+        raise not_installed(error) from None
+    return core

@@ -1,0 +1,70 @@
+"""The pointer file in an index directory: the index is in another store, and which."""
+
+from __future__ import annotations
+
+import os
+
+from flyweight.errors import IndexCorruptError, IndexWriteError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+POINTER_NAME = "store"
+_MAGIC = "flyweight-store 1"
+
+
+def write_pointer(index_path: str, spec: str, options: Mapping[str, object]) -> None:
+    """Says that the index is in the store `spec`. Secrets among the options are left out. Raises IndexWriteError."""
+    from flyweight.store.lancedb.location import StoreLocation
+
+    location = StoreLocation.parse(spec, options)
+    lines = [_MAGIC, location.spec, *(f"{key}={value}" for key, value in sorted(location.public_options().items()))]
+    path = os.path.join(index_path, POINTER_NAME)
+    temporary = f"{path}.{os.getpid()}.new"
+    try:
+        with open(temporary, "wb") as file:
+            file.write(b"".join(os.fsencode(_quoted(line)) + b"\n" for line in lines))
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        raise IndexWriteError(f"cannot write {path}: {error.strerror}") from None
+
+
+def read_pointer(index_path: str) -> tuple[str, dict[str, str]] | None:
+    """The store and its options; None when the index is in its directory. Raises IndexCorruptError."""
+    path = os.path.join(index_path, POINTER_NAME)
+    try:
+        with open(path, "rb") as file:
+            lines = os.fsdecode(file.read()).split("\n")
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise IndexCorruptError(f"cannot read {path}: {error.strerror}") from None
+    if lines[0] != _MAGIC or len(lines) < 3 or lines[-1]:
+        raise IndexCorruptError(f"{path} does not name a store: remove it, or run 'flyweight index' with --store again")
+    options = {}
+    for line in lines[2:-1]:
+        key, _, value = _plain(line).partition("=")
+        options[key] = value
+    return _plain(lines[1]), options
+
+
+def remove_pointer(index_path: str) -> None:
+    """Says that the index is in its directory. Nothing happens when that was so."""
+    path = os.path.join(index_path, POINTER_NAME)
+    try:
+        os.unlink(path)
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except OSError as error:
+        raise IndexWriteError(f"cannot remove {path}: {error.strerror}") from None
+
+
+def _quoted(line: str) -> str:
+    return line.replace("%", "%25").replace("\n", "%0a")
+
+
+def _plain(line: str) -> str:
+    return line.replace("%0a", "\n").replace("%25", "%")
