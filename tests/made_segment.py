@@ -14,6 +14,7 @@ from source_tree import WORDS
 from flyweight._build import SegmentBuilder
 from flyweight._search import Searcher
 from flyweight.index.chunk import Chunk
+from flyweight.index.manifest import Manifest, SegmentEntry, write_manifest
 
 Vectors = NDArray[np.float32]
 
@@ -57,8 +58,8 @@ def made_files(seed: int, count: int, first: int = 0, dimensions: int = 64) -> l
     return files
 
 
-def write_segment(path: Path, files: list[MadeFile], dimensions: int = 64) -> Path:
-    builder = SegmentBuilder(os.fsencode(path), dimensions, b"made")
+def write_segment(path: Path, files: list[MadeFile], dimensions: int = 64, meta: bytes = b"made") -> Path:
+    builder = SegmentBuilder(os.fsencode(path), dimensions, meta)
     for file in files:
         data = b"\n".join(file.texts)
         digest = blake2b(data, digest_size=16).digest()
@@ -74,6 +75,20 @@ def write_segment(path: Path, files: list[MadeFile], dimensions: int = 64) -> Pa
         builder.add_file(file.path, file.language, digest, 7, data, chunks, vectors.astype("<f4").tobytes())
     builder.finish()
     return path
+
+
+def write_index(directory: Path, files: list[MadeFile], *, root: Path, embedder: str, dimensions: int) -> Path:
+    """An index of one segment that claims to have been made by `embedder`."""
+    directory.mkdir()
+    meta = f"embedder={embedder}\ndimensions={dimensions}\n".encode()
+    path = write_segment(directory / "made.segment", files, dimensions, meta)
+    chunks = sum(len(file.texts) for file in files if file.skipped is None)
+    entry = SegmentEntry(path.name, path.stat().st_size, len(files), chunks)
+    manifest = Manifest(
+        generation=1, root=str(root), embedder=embedder, dimensions=dimensions, complete=True, segments=[entry]
+    )
+    write_manifest(str(directory), manifest)
+    return directory
 
 
 def searcher_over(*segments: Path | tuple[Path, str]) -> Searcher:

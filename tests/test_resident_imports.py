@@ -42,6 +42,23 @@ HEAVY = {
     "flyweight.index.walk",
 }
 LIGHT = {"__future__", "atexit"}
+# What signing a request and a TLS connection take.
+SIGNED_TLS = {
+    "_blake2",
+    "_hashlib",
+    "_json",
+    "_operator",
+    "_socket",
+    "_ssl",
+    "_struct",
+    "_weakref",
+    "hashlib",
+    "hmac",
+    "math",
+    "operator",
+    "struct",
+    "warnings",
+}
 PRIVATE_OVER_BARE_BYTES = 3_000_000
 
 BARE = "import sys; print(*sys.modules)"
@@ -94,6 +111,52 @@ assert seen
 """
     found = imported(use, tree.root, index_path)
     assert found & HEAVY == set()
+
+
+ASK_TITAN = """
+with SemanticSearchEngine(SearchConfig(index_path=sys.argv[1], embedder="titan", query_timeout_s=60)) as engine:
+    for query in ("record", "record", "buffer"):
+        found = engine.search(query)
+        assert found and not found.degraded, found.reason
+"""
+
+
+def test_searching_with_titan_imports_what_signing_and_tls_take(
+    tree: SourceTree, index_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("botocore")
+    pytest.importorskip("trustme")
+    from flyweight import SearchConfig, SemanticSearchEngine
+    from tests.standins.bedrock import BedrockStandIn
+
+    tree.grow(3)
+    with BedrockStandIn(tls=True) as service:
+        service.set_environment(monkeypatch)
+        monkeypatch.setenv("XDG_CACHE_HOME", str(index_path) + "-cache")
+        SemanticSearchEngine(SearchConfig(index_path=index_path, embedder="titan")).index(tree.root)
+        found = imported(ASK_TITAN, index_path)
+    assert {name for name in found if not name.startswith("flyweight")} <= LIGHT | SIGNED_TLS
+    assert not {"flyweight.store", "flyweight.embed.openai", "flyweight.embed.gateway", "flyweight._build"} & found
+
+
+def test_an_embedder_that_is_named_but_not_asked_costs_no_connection(index_path: Path) -> None:
+    use = 'SemanticSearchEngine(SearchConfig(index_path=sys.argv[1], embedder="titan")).close()'
+    assert {name for name in imported(use, index_path) if not name.startswith("flyweight")} <= LIGHT
+
+
+def test_the_static_embedder_and_segments_load_nothing_of_services_and_stores(shared_index: str) -> None:
+    use = """
+with SemanticSearchEngine(SearchConfig(index_path=sys.argv[1])) as engine:
+    assert engine.search("record"), engine.stream("record")
+    engine.manifest, engine.cache_stats()
+"""
+    found = imported(use, shared_index)
+    parts = {"aws", "store"}
+    assert not [name for name in found if name.startswith("flyweight.") and name.split(".")[1] in parts]
+    assert {name for name in found if name.startswith("flyweight.embed")} <= {
+        "flyweight.embed",
+        "flyweight.embed.static",
+    }
 
 
 def test_the_list_of_heavy_modules_is_not_idle() -> None:

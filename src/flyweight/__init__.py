@@ -13,6 +13,7 @@ __all__ = [
     "SearchConfig",
     "SearchFilters",
     "SearchHit",
+    "SearchResults",
     "SemanticSearchEngine",
     "memory",
 ]
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from flyweight.engine import SemanticSearchEngine
     from flyweight.errors import FlyweightError
     from flyweight.index.stats import IndexProgress, IndexStats
+    from flyweight.results import SearchResults
 
 _HOMES = {
     "FlyweightError": "flyweight.errors",
@@ -33,6 +35,7 @@ _HOMES = {
     "SearchConfig": "flyweight.config",
     "SearchFilters": "flyweight.config",
     "SearchHit": "flyweight._search",
+    "SearchResults": "flyweight.results",
     "SemanticSearchEngine": "flyweight.engine",
 }
 

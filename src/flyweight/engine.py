@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import os
 
-from flyweight._search import Searcher
-from flyweight.config import SearchConfig, SearchFilters, checked_limit, checked_workers
-from flyweight.embed.static import model_path
-from flyweight.errors import (
-    ConfigError,
-    FlyweightError,
-    IndexCorruptError,
-    IndexMismatchError,
-    IndexMissingError,
-    PathError,
-    TrackingError,
+from flyweight.config import (
+    MODEL_DIMENSIONS,
+    SEGMENTS,
+    STATIC,
+    SearchConfig,
+    SearchFilters,
+    checked_limit,
+    checked_workers,
 )
-from flyweight.index.manifest import Manifest, manifest_path, read_manifest
+from flyweight.errors import ConfigError, FlyweightError, PathError, TrackingError
+from flyweight.opened_index import OpenedIndex, store_location
+from flyweight.results import SearchResults
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from flyweight._search import SearchHit
+    from flyweight.index.reader import IndexInfo
     from flyweight.index.stats import IndexProgress, IndexStats
     from flyweight.memory.attribution import Attribution
     from flyweight.memory.budget import Budget
@@ -44,8 +44,6 @@ def _absolute(path: str | os.PathLike[str]) -> str:
     return os.path.abspath(name)
 
 
-# A reader may have read a manifest whose segments a writer has just replaced; the next one is there at once.
-_LOAD_ATTEMPTS = 5
 _STEADY_LIMIT_BYTES = 3 * 1024 * 1024
 
 # Open engines that share the recording the first of them began; the last to close stops it.
@@ -70,10 +68,7 @@ class SemanticSearchEngine:
             raise ConfigError(f"an engine is made from a SearchConfig, not {config!r}: SearchConfig(index_path=...)")
         # Absolute from the start: the process may change its directory.
         self._index_path = os.path.abspath(self.config.index_path)
-        self._manifest_path = manifest_path(self._index_path)
-        self._manifest: Manifest | None = None
-        self._searcher: Searcher | None = None
-        self._searchers: dict[str, Searcher] = {}
+        self._opened: dict[str, OpenedIndex] = {}
         self._closed = False
         self._asked = False  # since the last phase
         self._budget: Budget | None = None
@@ -81,7 +76,7 @@ class SemanticSearchEngine:
             self._mark("Initial")
             self._start_recording()
             self._set_budget()
-            self._open_searcher()
+            self._open()
             self._mark("After Init")
 
     def index(
@@ -96,19 +91,28 @@ class SemanticSearchEngine:
 
         Only files whose content changed are read again. `progress` is called about ten times a second.
         `rebuild` starts afresh; `workers` limits the processes (0: one per core, as far as the memory budget goes).
+        Embeddings that were paid for are kept on disk, and none is asked for twice.
 
-        Raises PathError, IndexLockedError, IndexMismatchError, IndexWriteError, IndexCorruptError, BuildError.
+        Raises PathError, IndexLockedError, IndexMismatchError, IndexWriteError, IndexCorruptError, BuildError;
+        EmbedderError and StoreError where a service embeds or stores.
         """
         from flyweight.index.spawn import run_builder
 
         self._check_open()
         self._mark_queries()
+        config = self.config
+        location = store_location(config, self._index_path)
         stats = run_builder(
             root=_absolute(path),
             index_path=self._index_path,
-            dimensions=self.config.max_embedding_dim,
-            batch_size=self.config.batch_size,
-            memory_budget=self.config.memory_budget,
+            embedder=_embedder_fields(config),
+            store=SEGMENTS if location is None else location.spec,
+            store_options={} if location is None else {**location.options, "table": location.table},
+            embedding_cache=config.embedding_cache,
+            max_requests=config.max_requests,
+            max_tokens=config.max_tokens,
+            batch_size=config.batch_size,
+            memory_budget=config.memory_budget,
             rebuild=rebuild,
             workers=checked_workers(workers),
             progress=progress,
@@ -116,16 +120,27 @@ class SemanticSearchEngine:
         self._mark("After Index", stats.peak_private_bytes)
         return stats
 
-    def search(self, query: str, limit: int | None = None, filters: SearchFilters | None = None) -> list[SearchHit]:
+    def search(self, query: str, limit: int | None = None, filters: SearchFilters | None = None) -> SearchResults:
         """The chunks that answer `query` best, best first: at most `limit` (default: the config's max_results).
 
         A hit has path, start_line, end_line, language, kind, symbol, scope, score and text; the text is read when it
-        is asked for. An empty query finds nothing.
+        is asked for. An empty query finds nothing. When the service that embeds queries cannot be used, words alone
+        decide and the results say so (degraded, reason), unless the config's when_unreachable is "raise".
 
-        Raises ConfigError, IndexMissingError, IndexCorruptError, IndexVersionError, IndexMismatchError.
+        Raises ConfigError, IndexMissingError, IndexCorruptError, IndexVersionError, IndexMismatchError; EmbedderError
+        and StoreError where a service embeds or stores.
         """
-        hits, _ = self._search(query, limit, filters)
-        return hits
+        if not isinstance(query, str):
+            raise ConfigError(f"a query is text, not {type(query).__name__}")
+        config = self.config
+        chosen = _NO_FILTERS if filters is None else filters
+        if not isinstance(chosen, SearchFilters):
+            raise ConfigError(f"filters are a SearchFilters, not {filters!r}: SearchFilters(language=..., paths=[...])")
+        count = checked_limit(limit, config.max_results)
+        opened = self._open()
+        min_score = config.min_score if chosen.min_score is None else chosen.min_score
+        self._asked = True
+        return opened.search(query, count, min_score, chosen, config.cache_size > 0)
 
     def measure_query(self, query: str, limit: int | None = None, filters: SearchFilters | None = None) -> QueryMemory:
         """Asks as `search` does, lets the hits go, and returns what that took: time, bytes allocated and retained, and
@@ -135,11 +150,15 @@ class SemanticSearchEngine:
         """
         from flyweight.memory.query_memory import measure
 
-        return measure(query, lambda: self._search(query, limit, filters))
+        def ask() -> tuple[SearchResults, bool]:
+            found = self.search(query, limit, filters)
+            return found, found.cached
+
+        return measure(query, ask)
 
     def stream(self, query: str, limit: int | None = None, filters: SearchFilters | None = None) -> Iterator[SearchHit]:
         """As `search`, one hit after another; no text is held but the one in hand."""
-        hits, _ = self._search(query, limit, filters)
+        hits = self.search(query, limit, filters)
         hits.reverse()
         while hits:
             yield hits.pop()
@@ -151,10 +170,9 @@ class SemanticSearchEngine:
             self._mark("Final")
         if self._budget is not None:
             self._budget.cancel()
-        self._searcher = None
-        self._searchers.clear()
-        self._manifest = None
         self._closed = True
+        while self._opened:
+            self._opened.popitem()[1].close()
         if id(self) in _recording_engines:
             _recording_engines.discard(id(self))
             if not _recording_engines:
@@ -164,10 +182,10 @@ class SemanticSearchEngine:
 
     def cache_stats(self) -> dict[str, int]:
         """Counters of the query cache: hits, misses, evictions, expired, entries, capacity, pool_bytes."""
-        return self._open_searcher().cache_counters()
+        return self._open().cache_counters()
 
     def clear_cache(self) -> None:
-        self._open_searcher().clear_cache()
+        self._open().clear_cache()
 
     def trim(self) -> int:
         """Gives back what the process can do without, and returns by how many bytes its RSS fell.
@@ -180,10 +198,10 @@ class SemanticSearchEngine:
         from flyweight.memory.rollup import Rollup
 
         self._mark_queries()
-        searcher = self._open_searcher()
+        opened = self._open()
         before = Rollup().rss_bytes
         gc.collect()
-        searcher.trim()
+        opened.trim()
         return max(0, before - Rollup().rss_bytes)
 
     def get_memory_attribution(self) -> Attribution:
@@ -241,10 +259,9 @@ class SemanticSearchEngine:
         return is_steady_state(limit_bytes, window_s)
 
     @property
-    def manifest(self) -> Manifest:
-        """The state of the index that searches see."""
-        self._refresh()
-        return self._manifest or read_manifest(self._index_path)
+    def manifest(self) -> IndexInfo:
+        """The state of the index that searches see: embedder, dimensions, root, generation, live_chunks."""
+        return self._open().info()
 
     def __enter__(self) -> SemanticSearchEngine:
         self._check_open()
@@ -254,21 +271,6 @@ class SemanticSearchEngine:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-    def _search(self, query: str, limit: int | None, filters: SearchFilters | None) -> tuple[list[SearchHit], bool]:
-        if not isinstance(query, str):
-            raise ConfigError(f"a query is text, not {type(query).__name__}")
-        config = self.config
-        chosen = _NO_FILTERS if filters is None else filters
-        if not isinstance(chosen, SearchFilters):
-            raise ConfigError(f"filters are a SearchFilters, not {filters!r}: SearchFilters(language=..., paths=[...])")
-        count = checked_limit(limit, config.max_results)
-        searcher = self._refresh()
-        min_score = config.min_score if chosen.min_score is None else chosen.min_score
-        self._asked = True
-        return searcher.search(
-            query, count, min_score, chosen.languages, chosen.paths, chosen.exclude, None, config.cache_size > 0
-        )
 
     def _start_recording(self) -> None:
         from flyweight.memory.session import is_active, start
@@ -290,7 +292,14 @@ class SemanticSearchEngine:
         if self.config.track_memory:
             from flyweight.memory.phase_table import phase
 
-            phase(name, ranges=self._ranges(), builder_peak_bytes=builder_peak_bytes, replace=True)
+            opened = self._opened.get("current")
+            phase(
+                name,
+                ranges=self._ranges(),
+                builder_peak_bytes=builder_peak_bytes,
+                store_private_bytes=0 if opened is None else opened.store_private_bytes(),
+                replace=True,
+            )
 
     def _mark_queries(self) -> None:
         """When queries have come to an end: to take the phase at each would cost more than the query."""
@@ -300,7 +309,8 @@ class SemanticSearchEngine:
 
     def _ranges(self) -> dict[str, list[tuple[int, int]]]:
         """Memory that only the engine can name."""
-        return {} if self._searcher is None else {"cache": [self._searcher.cache_pool()]}
+        opened = self._opened.get("current")
+        return {} if opened is None else opened.ranges()
 
     def _check_recorded(self) -> None:
         from flyweight.memory.session import status
@@ -315,56 +325,20 @@ class SemanticSearchEngine:
         if self._closed:
             raise FlyweightError("the engine is closed: make a new one")
 
-    def _open_searcher(self) -> Searcher:
+    def _open(self) -> OpenedIndex:
         self._check_open()
-        searcher = self._searcher
-        if searcher is None:
-            config = self.config
-            made = Searcher(os.fsencode(model_path()), config.cache_size, config.max_results, config.cache_ttl)
+        opened = self._opened.get("current")
+        if opened is None:
             # Threads that get here together must end up with the same one: setdefault is one step under the GIL.
-            searcher = self._searcher = self._searchers.setdefault("current", made)
-        return searcher
+            opened = self._opened.setdefault("current", OpenedIndex(self.config, self._index_path))
+        return opened
 
-    def _refresh(self) -> Searcher:
-        """Follows the manifest: one stat call when nothing has changed."""
-        searcher = self._open_searcher()
-        for attempt in range(_LOAD_ATTEMPTS):
-            try:
-                status = os.stat(self._manifest_path)
-            except OSError:
-                read_manifest(self._index_path)  # says what is wrong
-                raise
-            stamp = (status.st_mtime_ns, status.st_ino, status.st_size)
-            if searcher.is_current(stamp):
-                return searcher
-            manifest = read_manifest(self._index_path)
-            self._check_matches(manifest, searcher)
-            try:
-                searcher.load(
-                    stamp,
-                    [
-                        (os.fsencode(os.path.join(self._index_path, segment.name)), segment.dead)
-                        for segment in manifest.segments
-                    ],
-                )
-                self._manifest = manifest
-                break
-            except IndexMissingError:
-                if attempt + 1 == _LOAD_ATTEMPTS:
-                    raise IndexCorruptError(
-                        f"the index at {self._index_path} names a segment that cannot be opened: "
-                        "run 'flyweight doctor', or 'flyweight index' to index the files again"
-                    ) from None
-        return searcher
 
-    def _check_matches(self, manifest: Manifest, searcher: Searcher) -> None:
-        if manifest.dimensions > self.config.max_embedding_dim:
-            raise IndexMismatchError(
-                f"the index at {self._index_path} has vectors of {manifest.dimensions} dimensions, the config allows "
-                f"{self.config.max_embedding_dim}: raise max_embedding_dim, or index again with rebuild=True"
-            )
-        if manifest.embedder != searcher.model_id:
-            raise IndexMismatchError(
-                f"the index at {self._index_path} was made with {manifest.embedder}, this engine embeds with "
-                f"{searcher.model_id}: run 'flyweight index --rebuild'"
-            )
+def _embedder_fields(config: SearchConfig) -> dict[str, str]:
+    """The embedder as the builder takes it (flyweight.embed.settings)."""
+    if config.embedder is None:
+        raise ConfigError("indexing needs an embedder: SearchConfig(embedder=...); None is for searching alone")
+    settings = config.embedder_settings
+    if settings is not None:
+        return settings.fields()
+    return {"spec": STATIC, "dimensions": str(config.max_embedding_dim or MODEL_DIMENSIONS[0])}

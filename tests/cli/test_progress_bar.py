@@ -51,3 +51,16 @@ def test_a_terminal_shows_a_bar_that_is_gone_afterwards(tmp_path: Path) -> None:
     assert f"{tmp_path}: 200 files" in drawn
     assert re.search(r"indexing .* [\d,]+/200 files, [\d,]+ chunks?, [\d,]+/s", drawn)
     assert "indexing" not in shown.rpartition("\x1b[2K")[2], "the line of the bar is erased"
+
+
+def test_requests_to_a_service_are_counted_and_its_silence_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    with ProgressLines() as display:
+        display(at("index", 0.0))
+        progress = at("index", 10.0, files=100, chunks=300)
+        progress.requests = 250
+        display(progress)
+        progress.seconds, progress.trouble = 20.0, "no answer from the service for 9 s: connection refused"
+        display(progress)
+    first, second = capsys.readouterr().err.splitlines()
+    assert first.startswith("indexing: 100/1,000 files, 300 chunks, 30/s, 250 requests, 25/s, ")
+    assert "250 requests, 12/s; no answer from the service for 9 s: connection refused" in second

@@ -11,7 +11,7 @@ from index_contents import expected_chunks, live_files, served_chunks
 from source_tree import SourceTree
 
 from flyweight import IndexStats, SearchConfig, SemanticSearchEngine
-from flyweight import engine as engine_module
+from flyweight.index import reader
 from flyweight.index.compaction import MAX_DEAD_SHARE, MAX_SEGMENTS
 from flyweight.index.manifest import Manifest, read_manifest
 
@@ -210,7 +210,7 @@ def test_a_commit_between_reading_the_manifest_and_opening_its_segments_is_follo
             build_index(indexed, rebuild=True)
         return manifest
 
-    monkeypatch.setattr(engine_module, "read_manifest", read_and_be_overtaken)
+    monkeypatch.setattr(reader, "read_manifest", read_and_be_overtaken)
     with SemanticSearchEngine(SearchConfig(index_path=index_path)) as engine:
         assert engine.search("record")
         assert next(commits, None) is None

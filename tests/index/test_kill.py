@@ -94,15 +94,17 @@ class Builds:
             if moment is not None:
                 moment.arm()
             settings: dict[str, object] = {
-                "root": self._tree.root,
-                "index_path": self._index_path,
-                "dimensions": 64,
+                "root": str(self._tree.root),
+                "index_path": str(self._index_path),
+                "embedder": {"spec": "static", "dimensions": "64"},
+                "store": "segments",
+                "store_options": {},
                 "batch_size": 32,
                 "memory_budget": MEMORY_BUDGET,
-                "rebuild": int(rebuild),
+                "rebuild": rebuild,
                 "workers": 2,
             }
-            status = main([f"{name}={value}" for name, value in settings.items()])
+            status = main(settings)
         finally:
             os._exit(status)
 

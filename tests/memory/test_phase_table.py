@@ -20,7 +20,7 @@ def figures(table):
 NAMES = {
     "name", "at_s", "elapsed_s", "rss_bytes", "private_bytes", "pss_bytes", "python_bytes", "native_bytes",
     "mapped_bytes", "components", "rss_delta_bytes", "private_delta_bytes", "peak_rss_bytes", "peak_tracked_bytes",
-    "builder_peak_bytes",
+    "builder_peak_bytes", "store_private_bytes",
 }  # fmt: skip
 
 
@@ -144,6 +144,17 @@ def test_builders_are_a_column_of_their_own() -> None:
     lines = shown.splitlines()
     assert lines[0].endswith("builders")
     assert lines[1].endswith(" -") and lines[2].endswith(" 12.3 MB")
+
+
+def test_a_store_process_is_a_column_of_its_own() -> None:
+    shown = run_script(
+        f"{SETUP}\nmemory.phase('a')\nfrom flyweight.memory.phase_table import phase\n"
+        "phase('b', builder_peak_bytes=12_300_000)\nphase('c', store_private_bytes=45_600_000)\n"
+        "print(memory.phase_table())"
+    )
+    lines = shown.splitlines()
+    assert lines[0].split()[-2:] == ["builders", "store"]
+    assert lines[2].endswith(" -") and lines[3].endswith(" 45.6 MB")
 
 
 def test_a_phase_may_take_the_place_of_one_of_its_name() -> None:

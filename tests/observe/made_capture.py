@@ -181,6 +181,7 @@ def _phase(number: int, name: str) -> dict[str, object]:
         "peak_rss_bytes": rss_bytes + MB,
         "peak_tracked_bytes": rss_bytes // 3,
         "builder_peak_bytes": 0,
+        "store_private_bytes": 0,
     }
 
 

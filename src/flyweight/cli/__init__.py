@@ -11,7 +11,7 @@ import click
 from flyweight import __version__
 from flyweight.errors import FlyweightError, IndexCorruptError
 
-_VERBS = ("index", "search", "status", "doctor", "run", "report", "top", "bench")
+_VERBS = ("index", "search", "status", "doctor", "migrate", "run", "report", "top", "bench")
 
 FAILURE = 2  # as for a wrong option: nothing was done
 DEFECT = 70  # EX_SOFTWARE of sysexits.h

@@ -7,11 +7,14 @@ import sys
 
 import click
 
-from flyweight.cli.index_location import INDEX_NAME, chosen_index, index_command, tree_of
+from flyweight.cli.embedder_options import Choice, embedder_and_store_options
+from flyweight.cli.index_location import INDEX_NAME, index_command, index_to_read, tree_of
 from flyweight.cli.printable import printable_path
-from flyweight.errors import FlyweightError, IndexMissingError
+from flyweight.config import SearchConfig
+from flyweight.errors import FlyweightError
 from flyweight.index.checkup import NOTE, PROBLEM, REBUILD, SOUND, UPDATE, Finding, check_index
 from flyweight.index.manifest import read_manifest
+from flyweight.opened_index import store_location
 
 _NOT_SOUND = 1
 _MARKS = {SOUND: ("ok", "green"), NOTE: ("note", "yellow"), PROBLEM: ("wrong", "red")}
@@ -25,18 +28,28 @@ _MARKS = {SOUND: ("ok", "green"), NOTE: ("note", "yellow"), PROBLEM: ("wrong", "
     help="The index.  [default: the nearest .flyweight here or above]",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as a JSON object.")
-def command(index_option: str | None, as_json: bool) -> None:
+@embedder_and_store_options
+def command(index_option: str | None, as_json: bool, choice: Choice) -> None:
     """Check an index byte by byte, say what is wrong with it and what to type to mend it.
 
-    Nothing is changed. Exit status: 0 when the index is sound (there may be notes), 1 when it is not.
+    Nothing is changed. A service that embeds queries is asked for one vector. Exit status: 0 when the index is
+    sound (there may be notes), 1 when it is not.
 
     \b
     Examples:
       flyweight doctor
       flyweight doctor --index /var/tmp/app.idx
+      flyweight doctor --store lancedb:s3://bucket/code
     """
-    index_path = _index_to_check(index_option)
-    findings = check_index(index_path)
+    index_path = index_to_read(index_option, choice.store)
+    config = SearchConfig(index_path, store=choice.store, store_options=choice.store_options)
+    location = store_location(config, index_path)
+    if location is None:
+        findings = check_index(index_path, choice.embedder_options)
+    else:
+        from flyweight.store.lancedb.checkup import check_table
+
+        findings = check_table(location, choice.embedder_options)
     sound = all(finding.status != PROBLEM for finding in findings)
     remedies = {id(finding): _remedy(finding, index_path) for finding in findings}
     if as_json:
@@ -56,17 +69,6 @@ def command(index_option: str | None, as_json: bool) -> None:
         _print(findings, index_path, sound)
     if not sound:
         sys.exit(_NOT_SOUND)
-
-
-def _index_to_check(option: str | None) -> str:
-    try:
-        return chosen_index(option)
-    except IndexMissingError:
-        # One that has lost its manifest is what a doctor is for.
-        here = os.path.join(os.path.realpath(os.getcwd()), INDEX_NAME)
-        if os.path.isdir(here):
-            return here
-        raise
 
 
 def _print(findings: list[Finding], index_path: str, sound: bool) -> None:

@@ -5,19 +5,17 @@ from __future__ import annotations
 import os
 
 from flyweight.cli.printable import printable_path
-from flyweight.index.manifest import manifest_path
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from flyweight import SearchHit
 
 
-def outdated_files(hits: list[SearchHit], tree: str, index_path: str) -> list[str]:
+def outdated_files(hits: list[SearchHit], tree: str, indexed_ns: int) -> list[str]:
     """The files among the hits' that are gone or no longer contain what was found in them, each once.
 
-    A file older than the index is not opened.
+    A file that was last changed before `indexed_ns` is not opened.
     """
-    indexed_ns = os.stat(manifest_path(index_path)).st_mtime_ns
     verdicts: dict[str, bool] = {}
     for hit in hits:
         if not verdicts.get(hit.path):

@@ -8,21 +8,26 @@ import sys
 
 import click
 
+from flyweight.cli.embedder_options import Choice, embedder_and_store_options
 from flyweight.cli.index_location import INDEX_NAME, find_index, index_command
 from flyweight.cli.printable import printable_path
 from flyweight.cli.quantity import count_text, duration_text, size_bytes, size_text, tally
-from flyweight.config import DEFAULT_MEMORY_BUDGET, MODEL_DIMENSIONS, SearchConfig
+from flyweight.config import DEFAULT_MEMORY_BUDGET, SearchConfig
 from flyweight.errors import FlyweightError, PathError
 from flyweight.index.manifest import read_manifest
+from flyweight.store.pointer import read_pointer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import FrameType
 
     from flyweight.cli.progress_bar import ProgressBar, ProgressLines
+    from flyweight.embed.settings import EmbedderSettings
+    from flyweight.index.estimate import Estimate
     from flyweight.index.stats import IndexStats
 
 _TERMINATED = 128
+_UNEMBEDDED_SHOWN = 10
 
 
 @click.command("index", short_help="Index a directory, or bring its index up to date.")
@@ -38,9 +43,15 @@ _TERMINATED = 128
 )
 @click.option(
     "--dimensions",
-    type=click.Choice([str(number) for number in MODEL_DIMENSIONS]),
+    type=click.IntRange(1, 4096),
+    metavar="N",
     help="Length of the vectors: fewer make a smaller index that finds a little less.  "
-    f"[default: as the index has, {MODEL_DIMENSIONS[0]} in a new one]",
+    "[default: as the index has, as many as the embedder makes in a new one]",
+)
+@embedder_and_store_options
+@click.option("--max-requests", type=click.IntRange(1), metavar="N", help="Ask the embedding service at most N times.")
+@click.option(
+    "--max-tokens", type=click.IntRange(1), metavar="N", help="Pay the embedding service for at most N tokens."
 )
 @click.option("--workers", type=click.IntRange(1, 256), metavar="N", help="Processes.  [default: one per core]")
 @click.option("--rebuild", is_flag=True, help="Start afresh; until that is done searches see the old index.")
@@ -51,7 +62,10 @@ def command(
     path: str,
     index_option: str | None,
     memory_budget: int,
-    dimensions: str | None,
+    dimensions: int | None,
+    choice: Choice,
+    max_requests: int | None,
+    max_tokens: int | None,
     workers: int | None,
     rebuild: bool,
     dry_run: bool,
@@ -62,7 +76,8 @@ def command(
 
     Files are chosen as git would choose them; a .flyweightignore, written like a .gitignore, leaves out more.
     Only what changed since the last time is read again. Stop it whenever you like: what is indexed so far can
-    be searched, and the next run goes on from there.
+    be searched, and the next run goes on from there. What an embedding service was paid for is kept, also if the
+    run is killed.
 
     \b
     Examples:
@@ -70,22 +85,35 @@ def command(
       flyweight index ~/src/app --dry-run       what would be indexed?
       flyweight index --index /var/tmp/app.idx  keep the index elsewhere
       flyweight index --memory-budget 128M      more memory, larger steps
+      flyweight index --embedder titan --region us-east-1 --dry-run
+                                                what would Amazon Titan cost?
+      flyweight index --store lancedb:s3://bucket/code
+                                                keep the index in a LanceDB table
     """
     tree = os.path.realpath(path)
     if os.path.isfile(tree):
         raise PathError(f"cannot index {path!r}: it is a file; name the directory it is in")
+    index_path = os.path.realpath(index_option) if index_option else os.path.join(tree, INDEX_NAME)
+    settings = choice.settings(index_path, dimensions)
     if dry_run:
         from flyweight.cli.plan_listing import list_plan
 
-        list_plan(tree, as_json=as_json)
+        present = index_path if choice.is_of_segments(index_path) and not rebuild else None
+        estimate = _estimate(settings, present) if settings.is_remote else None
+        list_plan(tree, as_json=as_json, estimate=estimate)
         return
-    index_path = os.path.realpath(index_option) if index_option else os.path.join(tree, INDEX_NAME)
     if path == "." and index_option is None and not quiet:
         _point_out_enclosing_index(tree)
     config = SearchConfig(
         index_path=index_path,
         memory_budget=memory_budget,
-        max_embedding_dim=int(dimensions) if dimensions else _present_dimensions(index_path),
+        max_embedding_dim=settings.dimensions or None,
+        embedder=settings.spec,
+        embedder_options=settings.options,
+        store=choice.store,
+        store_options=choice.store_options,
+        max_requests=max_requests,
+        max_tokens=max_tokens,
     )
     try:
         stats = _run(config, tree, rebuild=rebuild, workers=workers or 0, quiet=quiet)
@@ -93,7 +121,7 @@ def command(
             raise KeyboardInterrupt
     except KeyboardInterrupt:
         if not quiet:
-            click.echo(_interruption(tree, index_path), err=True)
+            click.echo(_interruption(tree, index_path, choice), err=True)
         raise
     if as_json:
         import json
@@ -101,7 +129,7 @@ def command(
         outcome = {"root": tree, "index": index_path, **stats.as_dict(), "size_bytes": _bytes_in(index_path)}
         click.echo(json.dumps(outcome))
     elif not quiet:
-        click.echo(_summary(stats, tree, index_path))
+        click.echo(_summary(stats, tree, index_path, choice))
 
 
 def _run(config: SearchConfig, tree: str, *, rebuild: bool, workers: int, quiet: bool) -> IndexStats:
@@ -140,12 +168,11 @@ class _OrderlyStop:
         sys.exit(_TERMINATED + number)
 
 
-def _present_dimensions(index_path: str) -> int:
-    """Those of the index that is there, so that nobody has to remember them; else those of the model."""
-    try:
-        return read_manifest(index_path).dimensions
-    except FlyweightError:
-        return MODEL_DIMENSIONS[0]
+def _estimate(settings: EmbedderSettings, index_path: str | None) -> Estimate:
+    from flyweight.embed.remote import remote_embedder
+    from flyweight.index.estimate import Estimate
+
+    return Estimate(settings, remote_embedder(settings), index_path=index_path)
 
 
 def _point_out_enclosing_index(tree: str) -> None:
@@ -158,7 +185,7 @@ def _point_out_enclosing_index(tree: str) -> None:
         )
 
 
-def _summary(stats: IndexStats, tree: str, index_path: str) -> str:
+def _summary(stats: IndexStats, tree: str, index_path: str, choice: Choice) -> str:
     lines = [
         f"{click.style(printable_path(tree), bold=True)}: {count_text(stats.files, 'file')}, "
         f"{count_text(stats.chunks, 'chunk')}, in {duration_text(stats.seconds)}"
@@ -172,22 +199,57 @@ def _summary(stats: IndexStats, tree: str, index_path: str) -> str:
     if stats.skipped:
         lines.append(f"  skipped: {tally(stats.skipped)}")
     if parts:
-        lines.append(f"  memory: at most {size_text(stats.peak_private_bytes)} in all builder processes together")
-    lines.append(f"  index: {printable_path(index_path)}, {size_text(_bytes_in(index_path))}")
+        lines += _service_lines(stats)
+        store = f", {size_text(stats.store_private_bytes)} in the store's own" if stats.store_private_bytes else ""
+        lines.append(
+            f"  memory: at most {size_text(stats.peak_private_bytes)} in all builder processes together{store}"
+        )
+    if stats.stopped:
+        again = index_command(tree, index_path, *choice.arguments())
+        lines.append(click.style(f"  stopped early: {stats.stopped} ('{again}')", fg="yellow"))
+    lines += [click.style(f"  note: {note}", fg="yellow") for note in stats.notes]
+    lines.append(f"  index: {_place(index_path)}")
     if not stats.files:
         listing = index_command(tree, os.path.join(tree, INDEX_NAME), "--dry-run")
         lines.append(f"  there is nothing to search: '{listing}' says why each file is left out")
     return "\n".join(lines)
 
 
-def _interruption(tree: str, index_path: str) -> str:
+def _service_lines(stats: IndexStats) -> list[str]:
+    lines = []
+    if stats.requests or stats.cached_embeddings:
+        lines.append(
+            f"  embedding: {count_text(stats.requests, 'request')}, {count_text(stats.tokens, 'token')}; "
+            f"{count_text(stats.cached_embeddings, 'chunk')} paid for already"
+        )
+    if stats.unembedded_chunks:
+        head = f"  {count_text(stats.unembedded_chunks, 'chunk')} without a vector, found by their words only:"
+        lines.append(click.style(head, fg="yellow"))
+        for path, first_line, last_line, reason in stats.unembedded[:_UNEMBEDDED_SHOWN]:
+            lines.append(f"    {printable_path(path)}:{first_line}-{last_line}: {reason}")
+        if stats.unembedded_chunks > _UNEMBEDDED_SHOWN:
+            lines.append(f"    and {stats.unembedded_chunks - _UNEMBEDDED_SHOWN:,} more; the next run tries them again")
+    return lines
+
+
+def _place(index_path: str) -> str:
+    found = read_pointer(index_path)
+    if found is not None:
+        return f"{found[0]}, which {printable_path(index_path)} points to"
+    return f"{printable_path(index_path)}, {size_text(_bytes_in(index_path))}"
+
+
+def _interruption(tree: str, index_path: str, choice: Choice) -> str:
+    again = index_command(tree, index_path, *choice.arguments())
+    go_on = f"'{again}' goes on from there"
+    if read_pointer(index_path) is not None:
+        return f"Interrupted: what is indexed so far can be searched already; {go_on}."
     try:
         chunks = read_manifest(index_path).live_chunks
     except FlyweightError:
         chunks = 0
-    go_on = f"'{index_command(tree, index_path)}' goes on from there"
     if not chunks:
-        return f"Interrupted before anything was indexed: '{index_command(tree, index_path)}' starts again."
+        return f"Interrupted before anything was indexed: '{again}' starts again."
     return f"Interrupted: {count_text(chunks, 'chunk')} can be searched already; {go_on}."
 
 

@@ -7,10 +7,11 @@ import shlex
 
 from flyweight.errors import IndexMissingError
 from flyweight.index.manifest import manifest_path
+from flyweight.store.pointer import POINTER_NAME
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from flyweight.index.manifest import Manifest
+    from flyweight.index.reader import IndexInfo
 
 INDEX_NAME = ".flyweight"
 
@@ -19,7 +20,7 @@ def find_index(directory: str) -> str | None:
     """The index of `directory` or of the nearest directory above it that has one; None when none has."""
     while True:
         candidate = os.path.join(directory, INDEX_NAME)
-        if os.path.lexists(manifest_path(candidate)):
+        if any(os.path.lexists(path) for path in (manifest_path(candidate), os.path.join(candidate, POINTER_NAME))):
             return candidate
         parent = os.path.dirname(directory)
         if parent == directory:
@@ -43,7 +44,22 @@ def chosen_index(option: str | None) -> str:
     return found
 
 
-def tree_of(manifest: Manifest, index_path: str) -> str:
+def index_to_read(option: str | None, store: str | None) -> str:
+    """As `chosen_index`; where a store is named, the directory need not be there.
+
+    Raises IndexMissingError.
+    """
+    try:
+        return chosen_index(option)
+    except IndexMissingError:
+        # One that has lost its manifest is what a doctor is for.
+        here = os.path.join(os.path.realpath(os.getcwd()), INDEX_NAME)
+        if store is None and not os.path.isdir(here):
+            raise
+        return here
+
+
+def tree_of(manifest: IndexInfo, index_path: str) -> str:
     """The directory that was indexed: where it was then, or where it is now if the index moved with it."""
     if not os.path.isdir(manifest.root) and os.path.basename(index_path) == INDEX_NAME:
         return os.path.dirname(index_path)

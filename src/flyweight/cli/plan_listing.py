@@ -14,14 +14,18 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from flyweight.index.estimate import Estimate
     from flyweight.index.walk import Skipped
 
 _WORD_COLUMN = 20  # the longest reason and the longest language fit
 
 
-def list_plan(tree: str, *, as_json: bool) -> None:
-    """Raises PathError when `tree` is not a directory that can be read."""
-    entries = plan(tree)
+def list_plan(tree: str, *, as_json: bool, estimate: Estimate | None = None) -> None:
+    """With an `estimate` of what embedding takes among the totals.
+
+    Raises PathError when `tree` is not a directory that can be read.
+    """
+    entries = plan(tree, look=None if estimate is None else estimate.add)
     totals = _Totals()
     for entry in totals.counted(entries):
         if isinstance(entry, PlannedFile):
@@ -31,7 +35,11 @@ def list_plan(tree: str, *, as_json: bool) -> None:
             record = {"path": entry.path, "skipped": entry.reason}
             line = click.style(f"skip   {entry.reason:<{_WORD_COLUMN}}  {printable_path(entry.path)}", dim=True)
         click.echo(json.dumps(record) if as_json else line)
-    click.echo(json.dumps({"totals": totals.as_dict()}) if as_json else "\n" + totals.as_text(tree))
+    if as_json:
+        embedding = {} if estimate is None else {"embedding": estimate.as_dict()}
+        click.echo(json.dumps({"totals": {**totals.as_dict(), **embedding}}))
+    else:
+        click.echo("\n" + totals.as_text(tree) + ("" if estimate is None else "\n" + _estimate_text(estimate)))
 
 
 class _Totals:
@@ -69,3 +77,15 @@ class _Totals:
         if self.skipped:
             lines.append(f"  skipped: {tally(self.skipped)}")
         return "\n".join(lines)
+
+
+def _estimate_text(estimate: Estimate) -> str:
+    line = (
+        f"  embedding: {count_text(estimate.chunks, 'chunk')} that the index does not have, "
+        f"{estimate.cached:,} paid for already; about {count_text(estimate.requests, 'request')}, "
+        f"{count_text(estimate.tokens, 'token')}"
+    )
+    cost_usd = estimate.cost_usd
+    if cost_usd is None:
+        return f"{line} (give --embedder-option price_per_million_tokens=DOLLARS for the cost)"
+    return f"{line}, ${cost_usd:,.{4 if 0 < cost_usd < 1 else 2}f}"

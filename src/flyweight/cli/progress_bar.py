@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from flyweight.index.stats import IndexProgress
 
 _LINE_EVERY_S = 5.0
-_PHASES = {"scan": "scanning", "index": "indexing", "merge": "merging"}
+_PHASES = {"scan": "scanning", "index": "indexing", "move": "moving", "merge": "merging", "optimise": "optimising"}
 _STOPPING = "stopping"
 
 
@@ -35,7 +35,7 @@ class ProgressBar:
         self._rate = _Rate()
         self._bar = Progress(
             SpinnerColumn(),
-            TextColumn("{task.description:<8}"),
+            TextColumn("{task.description:<10}"),
             BarColumn(bar_width=24),
             TextColumn("{task.fields[figures]}"),
             TimeRemainingColumn(compact=True),
@@ -54,13 +54,13 @@ class ProgressBar:
 
     def __call__(self, progress: IndexProgress) -> None:
         # By bytes: files differ too much in size for their number to foretell the time left.
-        by_bytes = progress.phase == "index" and progress.total_bytes > 0
+        by_bytes = progress.phase in ("index", "move") and progress.total_bytes > 0
         self._bar.update(
             self._task,
             description=_STOPPING if self._stopping else _PHASES[progress.phase],
             total=progress.total_bytes if by_bytes else None,
             completed=progress.bytes if by_bytes else 0,
-            figures=_figures(progress, self._rate.of(progress)),
+            figures=_figures(progress, self._rate),
         )
 
     def stopping(self) -> None:
@@ -83,11 +83,11 @@ class ProgressLines:
         pass
 
     def __call__(self, progress: IndexProgress) -> None:
-        rate = self._rate.of(progress)
+        self._rate.begin(progress)
         if progress.seconds - self._shown < _LINE_EVERY_S:
             return
         self._shown = progress.seconds
-        line = f"{_PHASES[progress.phase]}: {_figures(progress, rate)}"
+        line = f"{_PHASES[progress.phase]}: {_figures(progress, self._rate)}"
         left_s = self._rate.time_left(progress)
         click.echo(line if left_s is None else f"{line}, {duration_text(round(left_s))} left", err=True)
 
@@ -96,15 +96,18 @@ class ProgressLines:
 
 
 class _Rate:
-    """Chunks a second since the first file was read."""
+    """Chunks and requests a second since the first file was read."""
 
     def __init__(self) -> None:
         self._began: float | None = None
 
-    def of(self, progress: IndexProgress) -> float:
+    def begin(self, progress: IndexProgress) -> None:
         if progress.phase == "index" and self._began is None:
             self._began = progress.seconds
-        return progress.chunks / self._elapsed(progress)
+
+    def of(self, count: int, progress: IndexProgress) -> float:
+        self.begin(progress)
+        return count / self._elapsed(progress)
 
     def time_left(self, progress: IndexProgress) -> float | None:
         if progress.phase != "index" or not progress.bytes:
@@ -116,8 +119,14 @@ class _Rate:
         return max(0.1, progress.seconds - (self._began or 0.0))
 
 
-def _figures(progress: IndexProgress, chunks_per_s: float) -> str:
+def _figures(progress: IndexProgress, rate: _Rate) -> str:
     if progress.phase == "scan":
         return f"{count_text(progress.files, 'file')} to read"
+    chunks_per_s = rate.of(progress.chunks, progress)
     files = f"{progress.files:,}/{progress.total_files:,} files"
-    return f"{files}, {count_text(progress.chunks, 'chunk')}, {chunks_per_s:,.0f}/s"
+    figures = f"{files}, {count_text(progress.chunks, 'chunk')}, {chunks_per_s:,.0f}/s"
+    if not progress.requests and not progress.cached_embeddings:
+        return figures
+    requests_per_s = rate.of(progress.requests, progress)
+    figures = f"{figures}, {count_text(progress.requests, 'request')}, {requests_per_s:,.0f}/s"
+    return f"{figures}; {progress.trouble}" if progress.trouble else figures

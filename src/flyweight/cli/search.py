@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import click
 
-from flyweight.cli.index_location import chosen_index, index_command, tree_of
+from flyweight.cli.embedder_options import Choice, embedder_and_store_options
+from flyweight.cli.index_location import index_command, index_to_read, tree_of
 from flyweight.config import SearchConfig, SearchFilters
 from flyweight.engine import SemanticSearchEngine
 from flyweight.errors import ConfigError
 from flyweight.index.language_names import canonical, suggestions
+from flyweight.index.manifest import Manifest, manifest_path
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from flyweight import SearchHit
-    from flyweight.index.manifest import Manifest
+    from flyweight.index.reader import IndexInfo
+    from flyweight.results import SearchResults
 
 _NOTHING_FOUND = 1  # as grep does
 
@@ -53,6 +56,7 @@ _NOTHING_FOUND = 1  # as grep does
     metavar="DIR",
     help="The index.  [default: the nearest .flyweight here or above]",
 )
+@embedder_and_store_options
 def command(
     query: tuple[str, ...],
     limit: int,
@@ -64,6 +68,7 @@ def command(
     no_text: bool,
     as_json: bool,
     index_option: str | None,
+    choice: Choice,
 ) -> None:
     """Find the pieces of code that answer QUERY best, best first.
 
@@ -73,6 +78,9 @@ def command(
 
     Paths are printed as seen from where you are; with --json, from the top of the tree. Exit status: 0 when
     something was found, 1 when nothing was, 2 when the search could not be made.
+
+    The index says which embedder and which store it has. When a service that embeds queries is out of reach,
+    the words of the query decide alone; a note says so, and each result of --json has "degraded": true.
 
     \b
     Examples:
@@ -87,29 +95,40 @@ def command(
     for name in languages:
         _check_language(name)
     filters = SearchFilters(language=languages or None, paths=paths, exclude=exclude, min_score=min_score)
-    index_path = chosen_index(index_option)
-    # One question is asked: nothing to remember for another.
-    with SemanticSearchEngine(SearchConfig(index_path=index_path, cache_size=0)) as engine:
+    index_path = index_to_read(index_option, choice.store)
+    config = SearchConfig(
+        index_path=index_path,
+        cache_size=0,  # one question is asked: nothing to remember for another
+        embedder=choice.embedder,
+        embedder_options=choice.embedder_options,
+        store=choice.store,
+        store_options=choice.store_options,
+    )
+    with SemanticSearchEngine(config) as engine:
         hits = engine.search(question, limit=limit, filters=filters)
-        tree = tree_of(engine.manifest, index_path)
+        index = engine.manifest
+        tree = tree_of(index, index_path)
         _print(hits, tree, 0 if no_text else lines, as_json=as_json)
-        hint = _hint(engine.manifest, index_path, tree, hits)
+        hint = _hint(index, index_path, tree, hits)
     if not hits:
         click.echo(
             f"nothing found for {question!r}{' with these filters' if paths or exclude or languages else ''}",
             err=True,
         )
+    if hits.degraded:
+        click.secho(f"note: answered by the words of the query alone: {hits.reason}", fg="yellow", err=True)
     if hint:
         click.secho(hint, fg="yellow", err=True)
     if not hits:
         sys.exit(_NOTHING_FOUND)
 
 
-def _print(hits: list[SearchHit], tree: str, lines: int, *, as_json: bool) -> None:
+def _print(hits: SearchResults, tree: str, lines: int, *, as_json: bool) -> None:
     if as_json:
         import json
 
-        click.echo(json.dumps([hit.as_dict() for hit in hits], indent=2))
+        more = {"degraded": True} if hits.degraded else {}
+        click.echo(json.dumps([{**hit.as_dict(), **more} for hit in hits], indent=2))
         return
     if sys.stdout.isatty():
         from flyweight.cli.hit_display import display
@@ -126,20 +145,23 @@ def _check_language(name: str) -> None:
     raise ConfigError(f"unknown language {name!r}: {way_out}")
 
 
-def _hint(manifest: Manifest, index_path: str, tree: str, hits: list[SearchHit]) -> str | None:
+def _hint(index: IndexInfo, index_path: str, tree: str, hits: SearchResults) -> str | None:
     """What is amiss with the index, in one line."""
     update = index_command(tree, index_path)
-    if not manifest.complete:
-        from flyweight.index.checkup import writer_of
+    indexed_ns = 0  # when a store was written to is not known: all files are looked into
+    if isinstance(index, Manifest):
+        indexed_ns = os.stat(manifest_path(index_path)).st_mtime_ns
+        if not index.complete:
+            from flyweight.index.checkup import writer_of
 
-        if writer_of(index_path):
-            return "note: this index is still being made; there may be more to find when it is done"
-        return f"note: this index is incomplete: '{update}' goes on where it was interrupted"
-    if tree != manifest.root:
-        return f"note: this tree was indexed at {manifest.root}: '{update} --rebuild' corrects that"
+            if writer_of(index_path):
+                return "note: this index is still being made; there may be more to find when it is done"
+            return f"note: this index is incomplete: '{update}' goes on where it was interrupted"
+    if tree != index.root:
+        return f"note: this tree was indexed at {index.root}: '{update} --rebuild' corrects that"
     from flyweight.cli.freshness import outdated_files
 
-    outdated = outdated_files(hits, tree, index_path)
+    outdated = outdated_files(hits, tree, indexed_ns) if os.path.isdir(tree) else []
     if not outdated:
         return None
     what = f"{outdated[0]} has" if len(outdated) == 1 else f"{len(outdated)} of these files have"

@@ -7,12 +7,14 @@ from datetime import datetime
 
 import click
 
-from flyweight.cli.index_location import chosen_index, index_command, tree_of
+from flyweight.cli.index_location import index_command, index_to_read, tree_of
 from flyweight.cli.printable import printable_path
 from flyweight.cli.quantity import count_text, size_text, tally
+from flyweight.config import SearchConfig
 from flyweight.index.catalogue import LiveSegment
 from flyweight.index.checkup import writer_of
 from flyweight.index.manifest import Manifest, manifest_path, read_manifest
+from flyweight.opened_index import store_location
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,8 +28,11 @@ if TYPE_CHECKING:
     metavar="DIR",
     help="The index.  [default: the nearest .flyweight here or above]",
 )
+@click.option(
+    "--store", metavar="SPEC", help="Where the index is kept, such as lancedb:URI.  [default: as the index says]"
+)
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
-def command(index_option: str | None, as_json: bool) -> None:
+def command(index_option: str | None, store: str | None, as_json: bool) -> None:
     """Say what an index holds: of which tree, how much, in which languages, how large it is, how old, and
     whether it is complete.
 
@@ -36,7 +41,13 @@ def command(index_option: str | None, as_json: bool) -> None:
       flyweight status
       flyweight status --json | jq .languages
     """
-    index_path = chosen_index(index_option)
+    index_path = index_to_read(index_option, store)
+    location = store_location(SearchConfig(index_path, store=store), index_path)
+    if location is not None:
+        from flyweight.cli.store_status import show_table
+
+        show_table(location, as_json=as_json)
+        return
     manifest = read_manifest(index_path)
     census = _Census(index_path, manifest.segments)
     writer = writer_of(index_path)
@@ -73,6 +84,7 @@ class _Census:
 def _record(index_path: str, manifest: Manifest, census: _Census, writer: str | None) -> dict[str, object]:
     return {
         "index": index_path,
+        "store": "segments",
         "root": manifest.root,
         "files": census.files,
         "chunks": manifest.live_chunks,

@@ -14,7 +14,7 @@ class Channel:
 
     def __init__(self, read_fd: int, write_fd: int) -> None:
         self.read_fd = read_fd
-        self._write_fd = write_fd
+        self.write_fd = write_fd
 
     @staticmethod
     def pair() -> tuple[Channel, Channel]:
@@ -27,7 +27,7 @@ class Channel:
         data = marshal.dumps(message)
         data = len(data).to_bytes(_LENGTH_BYTES, "little") + data
         while data:
-            data = data[os.write(self._write_fd, data) :]
+            data = data[os.write(self.write_fd, data) :]
 
     def receive(self) -> tuple[Any, ...] | None:
         """The next message; None when the other end is gone."""
@@ -51,4 +51,4 @@ class Channel:
 
     def close(self) -> None:
         os.close(self.read_fd)
-        os.close(self._write_fd)
+        os.close(self.write_fd)

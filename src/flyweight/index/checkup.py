@@ -5,16 +5,15 @@ from __future__ import annotations
 import fcntl
 import os
 
-from flyweight._search import StaticModel
-from flyweight.embed.static import model_path
 from flyweight.errors import FlyweightError, IndexMissingError
 from flyweight.index.catalogue import LiveSegment
 from flyweight.index.lock import LOCK_NAME
 from flyweight.index.manifest import MANIFEST_NAME, Manifest, SegmentEntry, read_manifest
+from flyweight.store.pointer import POINTER_NAME
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 SOUND = "sound"
 NOTE = "note"  # worth knowing; what searches find is right all the same
@@ -44,8 +43,8 @@ class Finding:
         return f"Finding({self.check!r}, {self.status!r}, {self.message!r}, {self.remedy!r})"
 
 
-def check_index(index_path: str) -> list[Finding]:
-    """Checks the directory, the model, the manifest and every byte of every segment.
+def check_index(index_path: str, embedder_options: Mapping[str, object] | None = None) -> list[Finding]:
+    """Checks the directory, the embedder, the manifest and every byte of every segment.
 
     Whatever is wrong is a Finding; only a directory that is not there raises IndexMissingError.
     """
@@ -53,7 +52,7 @@ def check_index(index_path: str) -> list[Finding]:
         raise IndexMissingError(f"no index at {index_path}: run 'flyweight index PATH' to make one")
     findings: list[Finding] = []
     for _ in range(_ATTEMPTS):
-        checkup = _Checkup(index_path)
+        checkup = _Checkup(index_path, embedder_options or {})
         findings = list(checkup.findings())
         if not any(finding.status == PROBLEM for finding in findings) or not checkup.overtaken():
             break
@@ -78,8 +77,9 @@ def writer_of(index_path: str) -> str | None:
 
 
 class _Checkup:
-    def __init__(self, index_path: str) -> None:
+    def __init__(self, index_path: str, embedder_options: Mapping[str, object]) -> None:
         self._index_path = index_path
+        self._embedder_options = embedder_options
         self._manifest: Manifest | None = None
 
     def overtaken(self) -> bool:
@@ -123,15 +123,10 @@ class _Checkup:
         return Finding("directory", SOUND, f"{path} can be read and written")
 
     def _model(self, manifest: Manifest | None) -> Finding:
-        path = model_path()
-        try:
-            model = StaticModel(os.fsencode(path))
-        except FlyweightError as error:
-            return Finding("model", PROBLEM, str(error), "install flyweight again: the model is part of the package")
-        if manifest is not None and manifest.embedder != model.id:
-            message = f"the index was made with {manifest.embedder}; this installation embeds with {model.id}"
-            return Finding("model", PROBLEM, message, REBUILD)
-        return Finding("model", SOUND, f"{model.id}, {model.dimensions} dimensions, checksums right")
+        from flyweight.index.embedder_checkup import embedder_finding
+
+        name, dimensions = (None, 0) if manifest is None else (manifest.embedder, manifest.dimensions)
+        return embedder_finding(name, dimensions, self._embedder_options)
 
     def _segments(self, manifest: Manifest) -> Iterator[Finding]:
         readable: list[LiveSegment] = []
@@ -182,7 +177,7 @@ class _Checkup:
             return  # said by the check of the directory
         if self._manifest is not None:
             names -= {entry.name for entry in self._manifest.segments}
-        names -= {MANIFEST_NAME, LOCK_NAME, ".gitignore"}
+        names -= {MANIFEST_NAME, LOCK_NAME, POINTER_NAME, ".gitignore"}
         left_behind = {name for name in names if ".segment" in name or name.startswith(_BUILD_FILES)}
         foreign = sorted(names - left_behind)
         if left_behind and self._manifest is not None and writer_of(self._index_path) is None:

@@ -23,8 +23,8 @@ class WriterLock:
     writer would otherwise keep the index locked.
     """
 
-    def __init__(self, index_path: str) -> None:
-        path = os.path.join(index_path, LOCK_NAME)
+    def __init__(self, index_path: str, name: str = LOCK_NAME) -> None:
+        path = os.path.join(index_path, name)
         try:
             self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError as error:
@@ -50,6 +50,11 @@ class WriterLock:
                 time.sleep(0.01)
             else:
                 return True
+
+    @property
+    def fd(self) -> int:
+        """For a process that shall hold the lock as well."""
+        return self._fd
 
     def forget(self) -> None:
         """In a forked child: closes this copy without unlocking."""

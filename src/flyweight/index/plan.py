@@ -10,7 +10,7 @@ from flyweight.index.walk import MAX_FILE_BYTES, UNREADABLE, VANISHED, Skipped, 
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from flyweight.index.walk import SourceFile
 
@@ -31,18 +31,21 @@ class PlannedFile:
         return f"PlannedFile({self.path!r}, {self.language!r}, size_bytes={self.size_bytes})"
 
 
-def plan(root: str, *, max_file_bytes: int = MAX_FILE_BYTES) -> Iterator[PlannedFile | Skipped]:
+def plan(
+    root: str, *, max_file_bytes: int = MAX_FILE_BYTES, look: Callable[[str, str, bytes], object] | None = None
+) -> Iterator[PlannedFile | Skipped]:
     """Yields every entry under `root` in the order of paths, as the builder would judge it.
 
-    Reads each file, since some are left out for what they contain, and holds one at a time.
+    Reads each file, since some are left out for what they contain, and holds one at a time. `look` is called with the
+    path, language and content of each that would be indexed, such as `Estimate.add`.
     Raises PathError as `walk` does, before anything is yielded.
     """
     entries = walk(root, max_file_bytes=max_file_bytes)
     directory = root if os.path.isdir(root) else os.path.dirname(root)  # paths begin there
-    return (entry if isinstance(entry, Skipped) else _judged(directory, entry) for entry in entries)
+    return (entry if isinstance(entry, Skipped) else _judged(directory, entry, look) for entry in entries)
 
 
-def _judged(root: str, file: SourceFile) -> PlannedFile | Skipped:
+def _judged(root: str, file: SourceFile, look: Callable[[str, str, bytes], object] | None) -> PlannedFile | Skipped:
     try:
         data = _read(os.path.join(os.fsencode(root), os.fsencode(file.path)))
     except FileNotFoundError:
@@ -52,7 +55,10 @@ def _judged(root: str, file: SourceFile) -> PlannedFile | Skipped:
     reason = reason_to_skip(data, file.path)
     if reason is not None:
         return Skipped(file.path, reason)
-    return PlannedFile(file.path, detect(file.path, data[:_HEAD_BYTES]), len(data))
+    language = detect(file.path, data[:_HEAD_BYTES])
+    if look is not None:
+        look(file.path, language, data)
+    return PlannedFile(file.path, language, len(data))
 
 
 def _read(path: bytes) -> bytes:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import marshal
 import os
 import sys
 
 from flyweight import errors
-from flyweight.errors import BuildError
+from flyweight.errors import BuildError, ConfigError
 from flyweight.index.stats import IndexProgress, IndexStats
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 _SIGINT, _SIGTERM = 2, 15  # `signal` would bring `enum` with it, 0.8 MB
 # glibc keeps freed memory for reuse by default, up to 64 MB an arena; the builder's budget is for what it holds.
@@ -27,35 +28,48 @@ def run_builder(
     *,
     root: str,
     index_path: str,
-    dimensions: int,
+    embedder: dict[str, str],
     batch_size: int,
     memory_budget: int,
     rebuild: bool,
     workers: int,
     progress: Callable[[IndexProgress], object] | None,
+    store: str = "segments",
+    store_options: Mapping[str, object] | None = None,
+    embedding_cache: str | None = None,
+    max_requests: int | None = None,
+    max_tokens: int | None = None,
 ) -> IndexStats:
     """Builds in a child process and returns its statistics; raises what it raised.
 
-    An interrupt (Ctrl-C) is passed on to the builder, which commits what it has; it is raised again afterwards.
+    `embedder`: EmbedderSettings.fields(). An interrupt (Ctrl-C) is passed on to the builder, which commits what it has;
+    it is raised again afterwards.
     """
     settings = {
         "root": root,
         "index_path": index_path,
-        "dimensions": dimensions,
+        "embedder": embedder,
+        "store": store,
+        "store_options": dict(store_options or {}),
+        "embedding_cache": embedding_cache,
+        "max_requests": max_requests,
+        "max_tokens": max_tokens,
         "batch_size": batch_size,
         "memory_budget": memory_budget,
-        "rebuild": int(rebuild),
+        "rebuild": rebuild,
         "workers": workers,
     }
+    # Not on the command line, which every user of the machine can read: settings may hold keys.
+    settings_fd = _filled_pipe(marshal.dumps(settings))
     read_fd, write_fd = os.pipe()
     # -P: the directory the user stands in may hold a module named like one of ours.
-    command = [sys.executable, "-P", "-m", "flyweight.index", *(f"{key}={value}" for key, value in settings.items())]
+    command = [sys.executable, "-P", "-m", "flyweight.index"]
     try:
         pid = os.posix_spawn(
             sys.executable,
             command,
             {**os.environ, **_MALLOC_SETTINGS},
-            file_actions=[(os.POSIX_SPAWN_DUP2, write_fd, 1)],
+            file_actions=[(os.POSIX_SPAWN_DUP2, settings_fd, 0), (os.POSIX_SPAWN_DUP2, write_fd, 1)],
             setpgroup=0,
             setsigmask=(_SIGINT, _SIGTERM),  # until its handlers stand
         )
@@ -64,10 +78,35 @@ def run_builder(
         raise BuildError(f"cannot start the builder process: {error.strerror}") from None
     finally:
         os.close(write_fd)
+        os.close(settings_fd)
     try:
         return _Follower(progress).follow(read_fd, pid)
     finally:
         os.close(read_fd)
+
+
+def _filled_pipe(data: bytes) -> int:
+    """The reading end of a pipe that holds `data`: nothing is left to do once the builder has started."""
+    read_fd, write_fd = os.pipe()
+    try:
+        os.set_blocking(write_fd, False)
+        if os.write(write_fd, data) == len(data):
+            return read_fd
+    except BlockingIOError:
+        pass
+    finally:
+        os.close(write_fd)
+    os.close(read_fd)
+    raise ConfigError(
+        f"the settings of the builder take {len(data):,} bytes, more than a pipe holds: shorten its options"
+    )
+
+
+def _set_fields(report: IndexProgress | IndexStats, values: list[str]) -> None:
+    for value in values:
+        name, _, text = value.partition("=")
+        kind = type(getattr(report, name))
+        setattr(report, name, text == "True" if kind is bool else kind(text))
 
 
 class _Follower:
@@ -104,20 +143,19 @@ class _Follower:
     def _take(self, fields: list[str]) -> None:
         kind, *values = fields
         if kind == "progress" and self._progress is not None and self._raised is None:
-            phase, files, total_files, chunks, size, total_size, seconds = values
-            self._progress(
-                IndexProgress(
-                    phase, int(files), int(total_files), int(chunks), int(size), int(total_size), float(seconds)
-                )
-            )
+            progress = IndexProgress("")
+            _set_fields(progress, values)
+            self._progress(progress)
         elif kind == "stats":
             self._stats = IndexStats()
-            for value in values:
-                name, _, text = value.partition("=")
-                parsed = text == "True" if name == "interrupted" else float(text) if name == "seconds" else int(text)
-                setattr(self._stats, name, parsed)
+            _set_fields(self._stats, values)
         elif kind == "skipped" and self._stats is not None:
             self._stats.skipped[values[0]] = int(values[1])
+        elif kind == "unembedded" and self._stats is not None:
+            path, first_line, last_line, reason = values
+            self._stats.unembedded.append((path, int(first_line), int(last_line), reason))
+        elif kind == "note" and self._stats is not None:
+            self._stats.notes.append(values[0])
         elif kind == "error":
             kind_of_error = getattr(errors, values[0], BuildError)
             self._error = kind_of_error(values[1])

@@ -4,9 +4,25 @@ from __future__ import annotations
 
 
 class IndexProgress:
-    """How far a build is. `phase` is "scan", "index" or "merge"; totals are 0 until the scan is done."""
+    """How far a build is. `phase` is "scan", "index", "merge" or "optimise"; totals are 0 until the scan is done.
 
-    __slots__ = ("bytes", "chunks", "files", "phase", "seconds", "total_bytes", "total_files")
+    requests, tokens, cached_embeddings: as in IndexStats, so far. trouble: what keeps the embedding service from
+    answering at the moment, "" if nothing does.
+    """
+
+    __slots__ = (
+        "bytes",
+        "cached_embeddings",
+        "chunks",
+        "files",
+        "phase",
+        "requests",
+        "seconds",
+        "tokens",
+        "total_bytes",
+        "total_files",
+        "trouble",
+    )
 
     def __init__(
         self,
@@ -17,6 +33,10 @@ class IndexProgress:
         bytes: int = 0,
         total_bytes: int = 0,
         seconds: float = 0.0,
+        requests: int = 0,
+        tokens: int = 0,
+        cached_embeddings: int = 0,
+        trouble: str = "",
     ) -> None:
         self.phase = phase
         self.files = files
@@ -25,6 +45,10 @@ class IndexProgress:
         self.bytes = bytes
         self.total_bytes = total_bytes
         self.seconds = seconds
+        self.requests = requests
+        self.tokens = tokens
+        self.cached_embeddings = cached_embeddings
+        self.trouble = trouble
 
 
 class IndexStats:
@@ -34,23 +58,38 @@ class IndexStats:
     new_chunks: chunks written by this run. skipped: reason -> number of files not indexed. bytes: source bytes read.
     seconds: wall time. generation: of the index. interrupted: the run was stopped and the index is partial.
     peak_private_bytes: the most private memory that all builder processes together were seen to hold, looking
-    ten times a second.
+    ten times a second; gateway_private_bytes: that of the embedding gateway, which is part of it;
+    store_private_bytes: that of a store's own process, which is no part of it.
+    requests, tokens: asked of the embedding service by this run, and paid for. cached_embeddings: chunks whose vectors
+    an earlier run had paid for. unembedded_chunks: chunks the service gave no vector for; they are found by their words
+    only, and the next run asks again. unembedded: the first hundred of them as (path, first line, last line, reason).
+    notes: what else a person should be told.
+    stopped: which limit ended the run early ("" if none did); what was embedded by then is in the index.
     """
 
     __slots__ = (
         "added",
         "bytes",
+        "cached_embeddings",
         "changed",
         "chunks",
         "files",
+        "gateway_private_bytes",
         "generation",
         "interrupted",
         "new_chunks",
+        "notes",
         "peak_private_bytes",
         "removed",
+        "requests",
         "seconds",
         "skipped",
+        "stopped",
+        "store_private_bytes",
+        "tokens",
         "unchanged",
+        "unembedded",
+        "unembedded_chunks",
     )
 
     def __init__(self) -> None:
@@ -67,6 +106,15 @@ class IndexStats:
         self.generation = 0
         self.interrupted = False
         self.peak_private_bytes = 0
+        self.gateway_private_bytes = 0
+        self.store_private_bytes = 0
+        self.requests = 0
+        self.tokens = 0
+        self.cached_embeddings = 0
+        self.unembedded: list[tuple[str, int, int, str]] = []
+        self.unembedded_chunks = 0
+        self.stopped = ""
+        self.notes: list[str] = []
 
     def as_dict(self) -> dict[str, object]:
         return {name: getattr(self, name) for name in self.__slots__}

@@ -11,7 +11,7 @@ import time
 from flyweight import errors
 from flyweight.errors import BuildError, FlyweightError
 from flyweight.index.channel import Channel
-from flyweight.index.memory import private_bytes
+from flyweight.index.memory import PeakMemory
 from flyweight.index.worker import Worker, current_path
 
 TYPE_CHECKING = False
@@ -19,13 +19,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Any
 
-    from flyweight.embed import Embedder
-    from flyweight.index.lock import WriterLock
+    from flyweight.index.embedding import Embedding
     from flyweight.index.request import BuildRequest
+    from flyweight.store import BuildStore
 
 _BATCHES_IN_FLIGHT = 2  # one being worked on, one waiting: a worker never idles for the coordinator
 _PATH_BYTES = 4096
 _POLL_MS = 200  # how soon an interrupt is noticed
+_IDLE = ("idle",)
 _LOOK_EVERY_S = 0.1  # at everybody's memory: a third of a millisecond each
 
 
@@ -48,31 +49,46 @@ class _Member:
 
 
 class Team:
-    """As many workers as the request has room for. Messages they send are handed on as they come."""
+    """As many workers as the request has room for. Messages they send are handed on as they come, and ("idle",) now and
+    then while none come.
 
-    def __init__(self, request: BuildRequest, embedder: Embedder, run_name: str, lock: WriterLock) -> None:
+    `stopped`: whether to begin nothing new; asked several times a second, whatever is waited for.
+    """
+
+    def __init__(
+        self,
+        request: BuildRequest,
+        embedding: Embedding,
+        store: BuildStore,
+        peak: PeakMemory,
+        stopped: Callable[[], bool],
+    ) -> None:
         self._request = request
-        self._embedder = embedder
-        self._run_name = run_name
-        self._lock = lock
+        self._embedding = embedding
+        self._store = store
+        self._run_name = f"{time.time_ns():x}-{os.getpid():x}"
         self._started = 0
         self._looked = 0.0
-        self.peak_private_bytes = 0  # of the workers and the coordinator together
+        self._peak = peak
+        self._stopped = stopped
         self._left: list[list[Any]] = []  # handed back by workers that were spent
         self._poll = select.poll()
         self._members: dict[int, _Member] = {}
         for _ in range(request.worker_count()):
             self._start()
 
-    def work(self, batches: Iterator[list[Any]], stopped: Callable[[], bool]) -> Iterator[tuple[Any, ...]]:
-        """Keeps the workers busy with batches and yields what they say, until all is done or `stopped()`."""
+    def work(self, batches: Iterator[list[Any]]) -> Iterator[tuple[Any, ...]]:
+        """Keeps the workers busy with batches and yields what they say, until all is done or stopped."""
         exhausted = False
+        stopped = self._stopped
         while True:
             exhausted = (exhausted and not self._left) or stopped()
             for member in list(self._members.values()):
                 if member.spent and not member.in_flight:
                     yield from self._flush(member)
                     self._dismiss(member)
+                    if stopped():
+                        continue
                     member = self._start()
                 while not exhausted and not member.spent and member.in_flight < _BATCHES_IN_FLIGHT:
                     batch = self._left.pop() if self._left else next(batches, None)
@@ -88,7 +104,10 @@ class Team:
             ):
                 return
             self._look()
-            for fd, _ in self._poll.poll(_POLL_MS):
+            spoke = self._poll.poll(_POLL_MS)
+            if not spoke:
+                yield _IDLE
+            for fd, _ in spoke:
                 yield self._receive(self._members[fd])
 
     def flush(self) -> Iterator[tuple[Any, ...]]:
@@ -109,7 +128,7 @@ class Team:
         if pid == 0:
             status = 1
             try:
-                self._lock.forget()
+                self._store.in_worker()
                 ours.close()
                 for other in self._members.values():
                     other.channel.close()
@@ -131,11 +150,10 @@ class Team:
         return Worker(
             channel,
             root=request.root,
-            segment_prefix=os.path.join(request.index_path, f"{self._run_name}-{number}"),
-            embedder=self._embedder,
-            batch_size=request.batch_size,
+            store=self._store,
+            piece_prefix=f"{self._run_name}-{number}",
+            vectors=self._embedding.vectors(request.worker_share()),
             memory_share=request.worker_share(),
-            meta=segment_meta(self._embedder),
             current=current,
         )
 
@@ -146,16 +164,26 @@ class Team:
 
     def _flush(self, member: _Member) -> Iterator[tuple[Any, ...]]:
         self._send(member, "flush")
-        while (message := self._receive(member))[0] != "flushed":
+        poll = select.poll()
+        poll.register(member.channel.read_fd, select.POLLIN)
+        while True:
             self._look()
+            if not poll.poll(_POLL_MS):
+                self._stopped()
+                yield _IDLE
+                continue
+            message = self._receive(member)
+            if message[0] == "flushed":
+                return
             yield message
 
     def _look(self) -> None:
         now = time.monotonic()
         if now - self._looked >= _LOOK_EVERY_S:
             self._looked = now
-            together = private_bytes() + sum(private_bytes(member.pid) for member in self._members.values())
-            self.peak_private_bytes = max(self.peak_private_bytes, together)
+            self._peak.look(
+                [member.pid for member in self._members.values()], self._embedding.pid, self._store.private_bytes
+            )
 
     def _receive(self, member: _Member) -> tuple[Any, ...]:
         message = member.channel.receive()
@@ -164,7 +192,7 @@ class Team:
         if message[0] == "failed":
             raise _rebuilt_error(message[1], message[2])
         if message[0] == "done":
-            _, _, left, member.spent = message
+            _, left, member.spent = message
             member.in_flight -= 1
             if left:
                 self._left.append(left)
@@ -187,11 +215,6 @@ class Team:
             f"a worker process {how} at {place}: run again to go on from what was committed; if it happens at the same "
             "file again, name that file in .flyweightignore"
         )
-
-
-def segment_meta(embedder: Embedder) -> bytes:
-    """What a segment says of its making."""
-    return f"embedder={embedder.name}\ndimensions={embedder.dimensions}\n".encode()
 
 
 def _rebuilt_error(class_name: str, message: str) -> FlyweightError:

@@ -1,7 +1,7 @@
-"""A builder's worker process: reads files, cuts, embeds and collects them into segments.
+"""A builder's worker process: reads files, cuts, embeds and collects them into pieces of the index.
 
-It lives in its share of the memory budget: when what it holds nears the share, it writes a segment and starts
-afresh; the coordinator merges the segments at the end.
+It lives in its share of the memory budget: when what it holds nears the share, it ends a piece and starts afresh; the
+store puts the pieces together.
 """
 
 from __future__ import annotations
@@ -9,24 +9,26 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import select
 import stat
 import time
 import traceback
 
-from flyweight._build import SegmentBuilder
 from flyweight.errors import FlyweightError, IndexWriteError
 from flyweight.index.chunk import chunk
 from flyweight.index.content import reason_to_skip
 from flyweight.index.language import HEAD_BYTES, detect
 from flyweight.index.memory import private_bytes, return_free_memory
+from flyweight.index.vectors import CutFile
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import mmap
+    from typing import Any
 
-    from flyweight.embed import Embedder
     from flyweight.index.channel import Channel
-    from flyweight.index.chunk import Chunk
+    from flyweight.index.vectors import Vectors
+    from flyweight.store import BuildStore, Piece
 
 ADDED = "added"
 CHANGED = "changed"
@@ -39,6 +41,7 @@ NO_HASH = bytes(16)
 # its time is not trusted, and the next run compares its content.
 _RACY_NS = 50_000_000
 _CHECK_MEMORY_EVERY_BYTES = 256 * 1024
+_MISSING_NAMED = 100  # chunks that could not be embedded: the first of them are named, all are counted
 # What is left of a share is for the largest parse (11 MB of a default share of 26).
 _USABLE_SHARE = 0.72
 # A worker that has flushed and still holds this much of its limit will only flush more and more often: it ends.
@@ -58,44 +61,48 @@ class Worker:
         channel: Channel,
         *,
         root: str,
-        segment_prefix: str,
-        embedder: Embedder,
-        batch_size: int,
+        store: BuildStore,
+        piece_prefix: str,
+        vectors: Vectors,
         memory_share: int,
-        meta: bytes,
         current: mmap.mmap,
     ) -> None:
         self._channel = channel
         directory = root if os.path.isdir(root) else os.path.dirname(root)  # a single file is named by its base name
         self._root = os.fsencode(directory)
-        self._segment_prefix = segment_prefix
-        self._embedder = embedder
-        self._batch_size = batch_size
+        self._store = store
+        self._piece_prefix = piece_prefix
+        self._vectors = vectors
         self._memory_share = memory_share
         self._buffer_limit = memory_share // 4
-        self._meta = meta
-        self._builder: SegmentBuilder | None = None
-        self._segment_path = ""
-        self._segment_number = 0
+        self._piece: Piece | None = None
+        self._piece_name = ""
+        self._piece_number = 0
         self._replaced: list[str] = []
         self._unchecked_bytes = 0
         self._current = current
         self._spent = False
         self._languages: set[str] = set()
+        self._halted = False  # the service is asked no more
+        self._taken: list[tuple[str, str, int, int]] = []
+        self._missing: list[tuple[str, int, int, str]] = []
+        self._missing_count = 0
 
     def run(self) -> None:
         """Serves messages: ("files", [(path, size, mtime_ns, known hash), ...]) and ("flush",)."""
         try:
-            while (message := self._channel.receive()) is not None:
+            while (message := self._next_message()) is not None:
                 if message[0] == "flush":
+                    self._await_vectors()
                     self._flush()
+                    self._report()
                     self._channel.send("flushed")
                     continue
-                taken = []
-                while message[1] and not self._spent:
-                    taken.append(self._take(*message[1].pop(0)))
+                while message[1] and not self._spent and not self._halted:
+                    self._take(*message[1].pop(0))
+                self._report()
                 # What is left goes back to the coordinator: only an exit gives all memory back.
-                self._channel.send("done", taken, message[1], self._spent)
+                self._channel.send("done", [] if self._halted else message[1], self._spent)
         except FlyweightError as error:
             self._fail(type(error).__name__, str(error))
         except BrokenPipeError:
@@ -113,39 +120,104 @@ class Worker:
         with contextlib.suppress(BrokenPipeError):
             self._channel.send("failed", class_name, message)
 
-    def _take(self, path: str, size_bytes: int, mtime_ns: int, known_hash: bytes) -> tuple[str, str, int, int]:
-        """Indexes one file. Returns (path, outcome or reason to skip, chunks, bytes)."""
+    def _next_message(self) -> tuple[Any, ...] | None:
+        """What the coordinator says next; meanwhile files whose vectors come are taken in."""
+        while self._vectors.waiting and not self._poll(select.POLLIN):
+            self._add_embedded()
+            self._report()
+        return self._channel.receive()
+
+    def _await_vectors(self) -> None:
+        while self._vectors.waiting:
+            self._poll()
+            self._add_embedded()
+            self._report()
+
+    def _poll(self, events: int = 0) -> bool:
+        """Waits for vectors, or for the coordinator when `events` say so; whether it was the coordinator.
+
+        Raises BrokenPipeError when the coordinator is gone: nobody takes what would still be paid for.
+        """
+        poll = select.poll()
+        poll.register(self._channel.read_fd, events)
+        poll.register(self._vectors.fileno(), select.POLLIN)
+        for fd, event in poll.poll():
+            if fd == self._channel.read_fd:
+                if not event & select.POLLIN:
+                    raise BrokenPipeError
+                return True
+        return False
+
+    def _report(self) -> None:
+        if self._taken or self._missing_count:
+            self._channel.send("taken", self._taken, self._missing, self._missing_count)
+            self._taken, self._missing, self._missing_count = [], [], 0
+
+    def _take(self, path: str, size_bytes: int, mtime_ns: int, known_hash: bytes) -> None:
+        """Reads and cuts one file and has it embedded."""
         self._note(path)
         try:
             text, mtime_ns = self._read(path)
         except FileNotFoundError:
-            return path, VANISHED, 0, 0
+            self._taken.append((path, VANISHED, 0, 0))
+            return
         except OSError:
-            return path, UNREADABLE, 0, 0
+            self._taken.append((path, UNREADABLE, 0, 0))
+            return
         digest = hashlib.blake2b(text, digest_size=16).digest()
         if digest == known_hash:
-            return path, UNCHANGED, 0, len(text)
-        builder = self._open_builder()
-        if known_hash != NO_HASH:
-            self._replaced.append(path)
+            self._taken.append((path, UNCHANGED, 0, len(text)))
+            return
+        replaces = known_hash != NO_HASH
         reason = reason_to_skip(text, path)
         if reason is not None:
-            builder.add_skipped(path, reason, digest, len(text), mtime_ns)
+            self._open_piece(path, replaces).add_skipped(path, reason, digest, len(text), mtime_ns)
+            self._taken.append((path, reason, 0, len(text)))
             self._keep_to_share(256)
-            return path, reason, 0, len(text)
+            return
         language = detect(path, text[:HEAD_BYTES])
         chunks = chunk(text, language)
         if language not in self._languages:
             self._languages.add(language)
             self._unchecked_bytes = _CHECK_MEMORY_EVERY_BYTES  # a grammar may have been loaded: megabytes at once
+        self._vectors.submit(CutFile(path, language, digest, mtime_ns, text, chunks, replaces=replaces))
+        del text, chunks
+        self._add_embedded()
+        while self._vectors.full:
+            self._poll()
+            self._add_embedded()
+
+    def _add_embedded(self) -> None:
+        """Takes in what has its vectors."""
+        ready = self._vectors.collect()
+        while ready:
+            file = ready.pop(0)
+            if file.halted:
+                self._halted = True  # as if it had not been read: the next run embeds it
+                continue
+            self._add(file)
+            size_bytes = len(file.text)
+            del file  # its memory counts otherwise
+            self._keep_to_share(size_bytes)
+
+    def _add(self, file: CutFile) -> None:
+        content_hash, mtime_ns = file.content_hash, file.mtime_ns
+        if file.failures:
+            # Served with what there is; neither time nor content are those of any file, so the next run tries again.
+            content_hash, mtime_ns = hashlib.blake2b(content_hash, digest_size=16, person=b"incomplete").digest(), 0
+            self._missing_count += len(file.failures)
+            for index, reason in sorted(file.failures.items()):
+                if len(self._missing) == _MISSING_NAMED:
+                    break
+                piece = file.chunks[index]
+                self._missing.append((file.path, piece.start_line, piece.end_line, reason))
         try:
-            builder.add_file(path, language, digest, mtime_ns, text, chunks, self._embed(path, text, chunks))
+            self._open_piece(file.path, file.replaces).add_file(
+                file.path, file.language, content_hash, mtime_ns, file.text, file.chunks, file.vectors
+            )
         except MemoryError:
             raise IndexWriteError("out of memory while indexing: raise --memory-budget or the process limit") from None
-        count = len(chunks)
-        del chunks
-        self._keep_to_share(len(text))
-        return path, CHANGED if known_hash != NO_HASH else ADDED, count, len(text)
+        self._taken.append((file.path, CHANGED if file.replaces else ADDED, len(file.chunks), len(file.text)))
 
     def _note(self, path: str) -> None:
         """Leaves word of the file at hand where the coordinator finds it should this process die."""
@@ -171,29 +243,20 @@ class Worker:
         settled = before.st_mtime_ns == after.st_mtime_ns and time.time_ns() - after.st_mtime_ns > _RACY_NS
         return b"".join(pieces), after.st_mtime_ns if settled else 0
 
-    def _embed(self, path: str, text: bytes, chunks: list[Chunk]) -> bytes:
-        directory, _, name = path.rpartition("/")
-        place = f"{directory.rpartition('/')[2]} {name.partition('.')[0]}"
-        texts = [self._name_prefix(place, piece) + text[piece.start_byte : piece.end_byte] for piece in chunks]
-        size = self._batch_size
-        return b"".join(self._embedder.embed(texts[i : i + size]) for i in range(0, len(texts), size))
-
-    @staticmethod
-    def _name_prefix(place: str, piece: Chunk) -> bytes:
-        """What a chunk is called, said twice: names weigh more than the same words in a body."""
-        return (2 * f"{place} {piece.scope} {' '.join(piece.symbols)}\n").encode("utf-8", "replace")
-
-    def _open_builder(self) -> SegmentBuilder:
-        if self._builder is None:
-            self._segment_number += 1
-            self._segment_path = f"{self._segment_prefix}-{self._segment_number}.segment"
-            self._builder = SegmentBuilder(os.fsencode(self._segment_path), self._embedder.dimensions, self._meta)
-        return self._builder
+    def _open_piece(self, path: str, replaces: bool) -> Piece:
+        """The piece at hand, which `path` is about to enter."""
+        if self._piece is None:
+            self._piece_number += 1
+            self._piece_name = f"{self._piece_prefix}-{self._piece_number}"
+            self._piece = self._store.piece(self._piece_name)
+        if replaces:
+            self._replaced.append(path)
+        return self._piece
 
     def _keep_to_share(self, added_bytes: int) -> None:
-        """Writes a segment when the memory share is nearly used up."""
-        assert self._builder is not None
-        if self._builder.buffered_bytes > self._buffer_limit:
+        """Ends the piece when the memory share is nearly used up."""
+        assert self._piece is not None
+        if self._piece.buffered_bytes > self._buffer_limit:
             self._flush()
             return
         self._unchecked_bytes += added_bytes
@@ -210,12 +273,12 @@ class Worker:
         self._spent = private_bytes() > limit * _SPENT_SHARE
 
     def _flush(self) -> None:
-        builder, self._builder = self._builder, None
-        if builder is None:
+        piece, self._piece = self._piece, None
+        if piece is None:
             return
-        counts = builder.file_count, builder.chunk_count
-        size_bytes = builder.finish()
-        del builder
+        counts = piece.file_count, piece.chunk_count
+        size_bytes = piece.finish()
+        del piece
         return_free_memory()
         replaced, self._replaced = self._replaced, []
-        self._channel.send("segment", os.path.basename(self._segment_path), size_bytes, *counts, replaced)
+        self._channel.send("piece", self._piece_name, size_bytes, *counts, replaced)

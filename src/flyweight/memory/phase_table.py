@@ -40,6 +40,7 @@ class Phase:
     seen: both ends, and the timeline, which looks four times a second while recording.
     peak_tracked_bytes: of all domains together since the phase before; 0 when nothing is recorded.
     builder_peak_bytes: the most private memory that all builder processes together held; 0 when there were none.
+    store_private_bytes: of the process that holds a LanceDB index, at that moment; 0 when there was none.
     """
 
     # Why the kernel's mark is not set back for each phase, which writing 5 to /proc/self/clear_refs would do: it is
@@ -61,6 +62,7 @@ class Phase:
         "python_bytes",
         "rss_bytes",
         "rss_delta_bytes",
+        "store_private_bytes",
         "taken_unix_s",
     )
 
@@ -72,7 +74,8 @@ class Phase:
         self.components: dict[str, int] = {}
         self.python_bytes = self.native_bytes = self.mapped_bytes = 0
         self.rss_delta_bytes = self.private_delta_bytes = 0
-        self.peak_rss_bytes = self.peak_tracked_bytes = self.builder_peak_bytes = 0
+        self.peak_rss_bytes = self.peak_tracked_bytes = 0
+        self.builder_peak_bytes = self.store_private_bytes = 0
         self.peak_rss_exact = False
 
     @property
@@ -108,12 +111,14 @@ def phase(
     *,
     ranges: Mapping[str, Sequence[tuple[int, int]]] | None = None,
     builder_peak_bytes: int = 0,
+    store_private_bytes: int = 0,
     replace: bool = False,
 ) -> Phase:
     """Ends the phase that runs, under this name, and returns its account.
 
     ranges: memory to be counted to a component of that name, as [(address, bytes), ...]. builder_peak_bytes: what child
-    processes held in this phase. replace: when the phase before has the same name, this one takes its place.
+    processes held in this phase. store_private_bytes: what a store process holds now. replace: when the phase before
+    has the same name, this one takes its place.
 
     Takes some milliseconds, more in a large process: it looks at every page. Of more than 200
     phases the second oldest is dropped for each new one.
@@ -138,6 +143,7 @@ def phase(
     taken.pss_bytes = account.pss_bytes
     taken.components = {component: row.rss_bytes for component, row in account.components().items()}
     taken.builder_peak_bytes = builder_peak_bytes
+    taken.store_private_bytes = store_private_bytes
     high_water = high_water_bytes()
     with _lock:
         if replace and len(_taken) > 1 and _taken[-1].name == name:

@@ -30,9 +30,11 @@ def phase_table_text(phases: Sequence[Phase]) -> str:
 def _memory_by_phase(phases: Sequence[Phase]) -> str:
     recorded = any(phase.tracked_bytes for phase in phases)
     built = any(phase.builder_peak_bytes for phase in phases)
+    stored = any(phase.store_private_bytes for phase in phases)
     heads = ["phase", "time", "RSS", "change", "peak", "private", "change"]
     heads += ["Python", "native", "tracked peak"] if recorded else []
     heads += ["builders"] if built else []
+    heads += ["store"] if stored else []
     lines = []
     for number, phase in enumerate(phases):
         line = [
@@ -52,6 +54,8 @@ def _memory_by_phase(phases: Sequence[Phase]) -> str:
             ]
         if built:
             line.append(size_text(phase.builder_peak_bytes) if phase.builder_peak_bytes else _NONE)
+        if stored:
+            line.append(size_text(phase.store_private_bytes) if phase.store_private_bytes else _NONE)
         lines.append(line)
     return table_text(heads, lines)
 

@@ -103,6 +103,7 @@ class Phase(TypedDict):
     peak_rss_bytes: int
     peak_tracked_bytes: int
     builder_peak_bytes: int
+    store_private_bytes: int
 
 
 class TrackedPhase(TypedDict):

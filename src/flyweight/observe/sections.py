@@ -145,6 +145,7 @@ def _rows(document: Document, top_n: int) -> Section | None:
 def _phases(phases: Sequence[Phase]) -> Section | None:
     if not phases:
         return None
+    stored = any(phase.get("store_private_bytes") for phase in phases)  # captures of before stores have none
     heads = ("phase", "time", "RSS", "change", "private", "change", "python", "native", "peak RSS", "builders")
     rows = [
         (
@@ -158,10 +159,11 @@ def _phases(phases: Sequence[Phase]) -> Section | None:
             size_text(phase["native_bytes"] + phase["mapped_bytes"]),
             size_text(phase["peak_rss_bytes"]),
             size_text(phase["builder_peak_bytes"]) if phase["builder_peak_bytes"] else "",
+            *([size_text(phase["store_private_bytes"]) if phase["store_private_bytes"] else ""] if stored else []),
         )
         for phase in phases
     ]
-    return Section("Phases", heads, rows)
+    return Section("Phases", (*heads, "store") if stored else heads, rows)
 
 
 def _sites(document: Document, top_n: int, by: str) -> Section | None:

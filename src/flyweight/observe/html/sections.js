@@ -75,6 +75,7 @@ flyweight.sections = (() => {
           { key: "native_bytes", title: "Native", type: "size", minor: true, hint: "Live bytes given out by malloc and its kin" },
           { key: "mapped_bytes", title: "Mapped", type: "size", minor: true, hint: "Live anonymous mappings" },
           { key: "builder_peak_bytes", title: "Builders", type: "size", minor: true, hint: "Most private memory of all builder processes together" },
+          list.some((phase) => phase.store_private_bytes) ? { key: "store_private_bytes", title: "Store", type: "size", minor: true, hint: "Private memory of the process that holds a LanceDB index" } : null,
           most > 0 ? { key: "components", title: "By component", class: "wide minor", value: (row) => row.rss_bytes, cell: (row) => strip(row, most) } : null,
         ].filter(Boolean),
       }));

@@ -1,0 +1,107 @@
+"""`flyweight index` with an embedder that is asked over the network, and paid."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import pytest
+
+pytest.importorskip("botocore")
+
+from click.testing import CliRunner
+from command_process import Run
+
+from flyweight import cli
+from tests.standins.bedrock import BedrockStandIn
+from tests.standins.faults import Faults
+
+Titan = Callable[..., CompletedProcess[str]]
+
+
+@pytest.fixture
+def service() -> Iterator[BedrockStandIn]:
+    with BedrockStandIn() as service:
+        yield service
+
+
+@pytest.fixture
+def index(project: Path, tmp_path: Path, run: Run, service: BedrockStandIn) -> Titan:
+    """Runs `flyweight index` in the project, the service in its environment, nothing paid for yet."""
+    variables = {**service.environment(), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+
+    def run_in_project(*arguments: str) -> CompletedProcess[str]:
+        return run("index", *arguments, cwd=project, **variables)
+
+    return run_in_project
+
+
+def test_an_index_remembers_its_embedder(index: Titan, project: Path) -> None:
+    first = index("--embedder", "titan", "--dimensions", "512", "--json")
+    stats = json.loads(first.stdout)
+    assert stats["requests"] == stats["new_chunks"] > 0
+    assert stats["tokens"] > 0
+    assert stats["gateway_private_bytes"] > 0
+    assert (stats["unembedded"], stats["stopped"], stats["notes"]) == ([], "", [])
+    (project / "new.py").write_text("def newcomer():\n    return 1\n")
+    second = index()
+    assert second.returncode == 0, second.stderr
+    assert "  1 added, 4 unchanged" in second.stdout
+    assert "  embedding: 1 request, " in second.stdout
+
+
+def test_a_dry_run_says_what_the_service_would_take(index: Titan, service: BedrockStandIn) -> None:
+    planned = json.loads(index("--embedder", "titan", "--dry-run", "--json").stdout.splitlines()[-1])["totals"]
+    assert service.ledger.requests == 0
+    assert planned["embedding"]["embedder"] == "bedrock:amazon.titan-embed-text-v2:0"
+    assert planned["embedding"]["cost_usd"] > 0
+    stats = json.loads(index("--embedder", "titan", "--json").stdout)
+    assert stats["requests"] == planned["embedding"]["requests"]
+    assert "0 chunks that the index does not have" in index("--dry-run").stdout
+
+
+def test_a_cap_is_named_with_the_command_that_goes_on(index: Titan) -> None:
+    stopped = index("--embedder", "titan", "--max-requests", "2")
+    assert stopped.returncode == 0
+    assert "  stopped early: the cap of 2 requests is reached" in stopped.stdout
+    assert "('flyweight index --embedder titan')" in stopped.stdout
+    assert "stopped early" not in index("--embedder", "titan").stdout
+
+
+def test_chunks_without_a_vector_are_named(index: Titan, project: Path, service: BedrockStandIn) -> None:
+    (project / "strange.py").write_text("def unspeakable():\n    return 1\n")
+    service.faults = Faults(texts={"unspeakable": "text_refused"})
+    outcome = index("--embedder", "titan")
+    assert outcome.returncode == 0
+    assert "  1 chunk without a vector, found by their words only:" in outcome.stdout
+    assert "    strange.py:1-2: " in outcome.stdout
+
+
+def test_a_refusal_is_one_line_without_secrets(index: Titan, service: BedrockStandIn) -> None:
+    service.denied = {"amazon.titan-embed-text-v2:0"}
+    outcome = index("--embedder", "titan")
+    assert (outcome.returncode, outcome.stdout) == (2, "")
+    assert outcome.stderr.startswith("flyweight: ")
+    assert "amazon.titan-embed-text-v2:0" in outcome.stderr
+    assert "Traceback" not in outcome.stderr
+    assert service.credentials[0].secret_key not in outcome.stderr
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("--embedder-option", "api_key=sk-12345"),
+        ("--embedder-option", "proxy=http://user:pass@proxy:3128"),
+        ("--store-option", "aws_secret_access_key=12345"),
+    ],
+)
+def test_a_secret_on_the_command_line_is_refused_and_not_repeated(
+    option: str, value: str, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(project)
+    outcome = CliRunner().invoke(cli._verbs, ["index", "--embedder", "titan", option, value])
+    assert (outcome.exit_code, outcome.stdout) == (2, "")
+    assert "would show a secret" in outcome.stderr
+    assert value.partition("=")[2] not in outcome.stderr
