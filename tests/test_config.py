@@ -13,7 +13,7 @@ from flyweight.errors import ConfigError
 def test_every_setting_has_a_default() -> None:
     config = SearchConfig()
     assert (config.index_path, config.cache_size, config.cache_ttl, config.batch_size) == (".flyweight", 50, 30.0, 32)
-    assert (config.max_results, config.min_score, config.max_embedding_dim) == (10, 0.0, None)
+    assert (config.max_results, config.min_score, config.max_embedding_dim) == (10, 0.0, 256)
     assert config.memory_budget == 64 * 1024 * 1024
     assert (config.embedder, config.store, config.when_unreachable) == ("static", None, "lexical")
     assert (config.query_timeout_s, config.store_idle_s, config.in_process) == (5.0, 60.0, False)

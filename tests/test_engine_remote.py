@@ -130,6 +130,11 @@ def test_a_blank_question_finds_nothing_and_asks_nobody(
     assert service.ledger.embeddings == 0
 
 
+def test_a_pasted_file_is_one_request(service: BedrockStandIn, make_engine: MakeEngine) -> None:
+    assert make_engine().search("how is the record written " * 40_000)
+    assert service.ledger.requests == 1
+
+
 def test_a_measured_query_tells_whether_it_was_cached(service: BedrockStandIn, make_engine: MakeEngine) -> None:
     engine = make_engine()
     assert [engine.measure_query(QUESTION).cached for _ in range(2)] == [False, True]
@@ -169,7 +174,7 @@ def test_out_of_reach_words_alone_answer_and_the_results_say_so(silence: None, m
     hits = make_engine(query_timeout_s=0.2).search("wait_with_backoff")
     assert hits[0].path == "net/backoff.py"
     assert hits.degraded
-    assert "query_timeout_s" in hits.reason
+    assert "cannot be reached" in hits.reason
     assert not hits.cached
 
 
@@ -191,7 +196,7 @@ def test_streaming_goes_on_by_words_alone_too(silence: None, make_engine: MakeEn
 
 
 def test_an_engine_may_be_told_to_raise_instead(silence: None, make_engine: MakeEngine) -> None:
-    with pytest.raises(EmbedderUnreachableError, match="query_timeout_s"):
+    with pytest.raises(EmbedderUnreachableError, match="cannot be reached"):
         make_engine(query_timeout_s=0.2, when_unreachable="raise").search(QUESTION)
 
 

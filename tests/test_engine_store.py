@@ -86,6 +86,8 @@ from flyweight import SearchConfig, SemanticSearchEngine
 with SemanticSearchEngine(SearchConfig(index_path=sys.argv[1], track_memory=True)) as engine:
     engine.search("record")
     phases = engine.get_memory_phases()
+    account = engine.get_memory_attribution()
+    assert account.store_private_bytes > 1_000_000 and "the store process holds" in str(account)
     children = open(f"/proc/self/task/{os.getpid()}/children").read().split()
 print(json.dumps([[phase.name, phase.store_private_bytes] for phase in phases]))
 left = open(f"/proc/self/task/{os.getpid()}/children").read().split()
@@ -98,6 +100,35 @@ print(str(phases).splitlines()[0].split()[-1], len(children), len(left))
     assert dict(json.loads(figures))["After Queries"] > 1_000_000
 
 
+def test_a_table_of_titan_vectors_is_searched_with_them_or_by_words_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("botocore")
+    from tests.standins.bedrock import V2, BedrockStandIn
+
+    tree = SourceTree(tmp_path / "code", seed=3)
+    tree.grow(3)
+    tree.write("net/backoff.py", "def wait_with_backoff(attempt):\n    return min(60, 2 ** attempt)\n")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    table = f"lancedb:{tmp_path}/table"
+    config = SearchConfig(index_path=tmp_path / "index", store=table, embedder="titan", query_timeout_s=60)
+    with BedrockStandIn() as service, SemanticSearchEngine(config) as engine:
+        service.set_environment(monkeypatch)
+        engine.index(tree.root)
+        question = "how long to wait between attempts"
+        hits = engine.search(question)
+        assert hits[0].path == "net/backoff.py" and not hits.degraded
+        requests = service.ledger.requests
+        assert engine.search(question).cached and service.ledger.requests == requests
+        service.control("/_settings", {"denied": [V2]})
+        degraded = engine.search("wait_with_backoff")
+        assert degraded[0].path == "net/backoff.py" and degraded.degraded and "access" in degraded.reason
+        assert not engine.search("wait_with_backoff").cached
+        left = SearchConfig(index_path=tmp_path / "index", embedder=None, query_timeout_s=60)
+        with SemanticSearchEngine(left) as reader:
+            assert reader.manifest.embedder == f"bedrock:{V2}"
+
+
 def test_an_engine_of_another_embedder_refuses_the_table(stored: Path) -> None:
     config = SearchConfig(index_path=stored / "index", embedder="titan")
     with SemanticSearchEngine(config) as engine, pytest.raises(IndexMismatchError, match="minilm"):
@@ -108,6 +139,14 @@ def test_segments_are_looked_for_when_the_config_says_so(stored: Path) -> None:
     config = SearchConfig(index_path=stored / "index", store="segments")
     with SemanticSearchEngine(config) as engine, pytest.raises(IndexMissingError):
         engine.search("record")
+
+
+def test_an_engine_that_found_no_index_finds_the_table_that_is_made_meanwhile(stored: Path, tmp_path: Path) -> None:
+    with SemanticSearchEngine(SearchConfig(index_path=tmp_path)) as engine:
+        with pytest.raises(IndexMissingError):
+            engine.search("record")
+        (tmp_path / "store").write_bytes((stored / "index" / "store").read_bytes())
+        assert engine.search("record")
 
 
 def test_a_table_that_is_not_there_is_said_to_be_missing(tmp_path: Path) -> None:

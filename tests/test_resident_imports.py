@@ -47,7 +47,6 @@ SIGNED_TLS = {
     "_blake2",
     "_hashlib",
     "_json",
-    "_operator",
     "_socket",
     "_ssl",
     "_struct",
@@ -55,7 +54,6 @@ SIGNED_TLS = {
     "hashlib",
     "hmac",
     "math",
-    "operator",
     "struct",
     "warnings",
 }

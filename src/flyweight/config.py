@@ -137,7 +137,8 @@ class SearchConfig:
         self.max_embedding_dim = most if most is None else _integer("max_embedding_dim", most, 1, 1 << 16)
         self.embedder_settings: EmbedderSettings | None = None  # of one that is not static
         if embedder == STATIC and not options:
-            if most is not None and most not in MODEL_DIMENSIONS:
+            self.max_embedding_dim = MODEL_DIMENSIONS[0] if most is None else most
+            if self.max_embedding_dim not in MODEL_DIMENSIONS:
                 known = ", ".join(map(str, MODEL_DIMENSIONS))
                 raise ConfigError(f"max_embedding_dim of the static embedder must be one of {known}, not {most}")
         elif embedder is not None:

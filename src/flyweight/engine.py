@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 
 from flyweight.config import (
-    MODEL_DIMENSIONS,
     SEGMENTS,
     STATIC,
     SearchConfig,
@@ -205,11 +204,13 @@ class SemanticSearchEngine:
         return max(0, before - Rollup().rss_bytes)
 
     def get_memory_attribution(self) -> Attribution:
-        """Whose the RSS of this process is, row by row, recorded or not; the query cache has a row of its own:
-        flyweight.memory.attribution."""
+        """Whose the RSS of this process is, row by row, recorded or not; the query cache has a row of its own, and what
+        a store process holds stands beside it: flyweight.memory.attribution."""
         from flyweight.memory.attribution import attribution
 
-        return attribution(self._ranges())
+        account = attribution(self._ranges())
+        account.store_private_bytes = self._store_private_bytes()
+        return account
 
     def get_memory_phases(self) -> PhaseTable:
         """The phases of this process so far; print it for a table. With track_memory=True the engine takes its own:
@@ -292,12 +293,11 @@ class SemanticSearchEngine:
         if self.config.track_memory:
             from flyweight.memory.phase_table import phase
 
-            opened = self._opened.get("current")
             phase(
                 name,
                 ranges=self._ranges(),
                 builder_peak_bytes=builder_peak_bytes,
-                store_private_bytes=0 if opened is None else opened.store_private_bytes(),
+                store_private_bytes=self._store_private_bytes(),
                 replace=True,
             )
 
@@ -311,6 +311,10 @@ class SemanticSearchEngine:
         """Memory that only the engine can name."""
         opened = self._opened.get("current")
         return {} if opened is None else opened.ranges()
+
+    def _store_private_bytes(self) -> int:
+        opened = self._opened.get("current")
+        return 0 if opened is None else opened.store_private_bytes()
 
     def _check_recorded(self) -> None:
         from flyweight.memory.session import status
@@ -328,6 +332,9 @@ class SemanticSearchEngine:
     def _open(self) -> OpenedIndex:
         self._check_open()
         opened = self._opened.get("current")
+        if opened is not None and opened.has_moved():
+            self._opened.pop("current", None)
+            opened = None
         if opened is None:
             # Threads that get here together must end up with the same one: setdefault is one step under the GIL.
             opened = self._opened.setdefault("current", OpenedIndex(self.config, self._index_path))
@@ -341,4 +348,4 @@ def _embedder_fields(config: SearchConfig) -> dict[str, str]:
     settings = config.embedder_settings
     if settings is not None:
         return settings.fields()
-    return {"spec": STATIC, "dimensions": str(config.max_embedding_dim or MODEL_DIMENSIONS[0])}
+    return {"spec": STATIC, "dimensions": str(config.max_embedding_dim)}

@@ -15,12 +15,11 @@ from flyweight.results import SearchResults
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from flyweight.config import SearchConfig, SearchFilters
-    from flyweight.embed.query_vectors import QueryVectors
     from flyweight.index.reader import IndexInfo
     from flyweight.store.lancedb.client import StoreClient
     from flyweight.store.lancedb.location import StoreLocation
 
-_POINTER_NAME = "store"
+_POINTER_NAME = "store"  # flyweight.store.pointer, which is not loaded to look for it
 
 
 class OpenedIndex:
@@ -28,6 +27,8 @@ class OpenedIndex:
 
     def __init__(self, config: SearchConfig, index_path: str) -> None:
         location = store_location(config, index_path)
+        self._config = config
+        self._index_path = index_path
         self._max_dimensions = config.max_embedding_dim
         self._segments: SegmentReader | None = None
         self._store: StoreClient | None = None
@@ -59,7 +60,7 @@ class OpenedIndex:
         else:
             from flyweight.embed.query_vectors import QueryVectors
 
-            self._vectors: QueryVectors = QueryVectors(config, self._where)
+            self._vectors = QueryVectors(config, self._where)
 
     def info(self) -> IndexInfo:
         """The state of the index that the next search sees. Raises what a search raises, but for EmbedderError."""
@@ -67,12 +68,19 @@ class OpenedIndex:
         if native is None:
             info = self._reader.manifest()
             self._vectors.check(info)
+            self._checked = info
             return info
         manifest = native.manifest()
         if manifest is not self._checked:
             check_static(manifest, native.model_id, self._max_dimensions, self._where)
             self._checked = manifest
         return manifest
+
+    def has_moved(self) -> bool:
+        """Whether the index that was looked for in the directory, and never found, is now said to be in a table."""
+        if self._checked is not None or self._segments is None:
+            return False
+        return store_location(self._config, self._index_path) is not None
 
     def search(self, query: str, limit: int, min_score: float, filters: SearchFilters, keep: bool) -> SearchResults:
         """`keep`: whether the cache is asked, and gets the answer."""

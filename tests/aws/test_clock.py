@@ -5,7 +5,7 @@ import time
 from email.utils import format_datetime
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flyweight.aws.clock import Clock, amz_date, is_expired, is_time_refusal, parse_http_date, parse_timestamp
@@ -15,6 +15,7 @@ MOMENTS = st.datetimes(datetime.datetime(1, 1, 2), datetime.datetime(9999, 12, 3
 OFFSETS = st.integers(-14 * 60, 14 * 60).map(lambda minutes: datetime.timezone(datetime.timedelta(minutes=minutes)))
 
 
+@settings(deadline=None)
 @given(MOMENTS, OFFSETS, st.sampled_from(["T", " "]), st.sampled_from(["auto", "seconds", "milliseconds"]))
 def test_timestamps_with_an_offset(moment: datetime.datetime, zone: datetime.tzinfo, gap: str, precision: str) -> None:
     moment = moment.replace(tzinfo=zone)
@@ -22,6 +23,7 @@ def test_timestamps_with_an_offset(moment: datetime.datetime, zone: datetime.tzi
     assert parse_timestamp(text) == pytest.approx(datetime.datetime.fromisoformat(text).timestamp(), abs=1e-4)
 
 
+@settings(deadline=None)
 @given(MOMENTS, st.sampled_from(["%Y-%m-%dT%H:%M:%SZ", "%Y%m%dT%H%M%SZ", "%Y-%m-%dT%H:%M:%SUTC", "%Y-%m-%dt%H:%M:%S"]))
 def test_timestamps_of_universal_time(moment: datetime.datetime, form: str) -> None:
     moment = moment.replace(microsecond=0, tzinfo=datetime.UTC)
@@ -46,6 +48,7 @@ def test_what_is_no_timestamp(text: str) -> None:
     assert parse_timestamp(text) is None
 
 
+@settings(deadline=None)
 @given(MOMENTS)
 def test_dates_of_answers(moment: datetime.datetime) -> None:
     moment = moment.replace(microsecond=0, tzinfo=datetime.UTC)

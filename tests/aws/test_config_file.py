@@ -42,7 +42,7 @@ def botocores(path: Path) -> object:
         return "refused"
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(FILES)
 def test_random_files_read_as_botocore_reads_them(scratch_path: Path, lines: list[str]) -> None:
     path = scratch_path / "config"
@@ -50,7 +50,7 @@ def test_random_files_read_as_botocore_reads_them(scratch_path: Path, lines: lis
     assert ours(path) == botocores(path)
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(st.text(st.sampled_from("[]=:#; \n\r\tabA\"'\\\u0085ü\x1c"), max_size=40))
 def test_random_text_reads_as_botocore_reads_it(scratch_path: Path, text: str) -> None:
     path = scratch_path / "config"

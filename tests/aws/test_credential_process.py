@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ GOOD = {"Version": 1, "AccessKeyId": "AKIAPROCESS", "SecretAccessKey": "hidden-s
 
 
 @pytest.fixture
-def printing(tmp_path: Path) -> object:
+def printing(tmp_path: Path) -> Callable[..., Credentials]:
     """Runs a program that prints a text."""
     program = tmp_path / "my keys.py"
 
@@ -25,13 +26,13 @@ def printing(tmp_path: Path) -> object:
     return run
 
 
-def test_what_it_prints(printing: object) -> None:
+def test_what_it_prints(printing: Callable[..., Credentials]) -> None:
     found = printing(json.dumps({**GOOD, "SessionToken": "t", "Expiration": "2026-01-31T23:59:59Z", "More": [1]}))
     assert (found.access_key, found.secret_key, found.token) == ("AKIAPROCESS", "hidden-secret", "t")
     assert (found.expires_at_s, found.source) == (1769903999.0, "here")
 
 
-def test_keys_that_do_not_expire(printing: object) -> None:
+def test_keys_that_do_not_expire(printing: Callable[..., Credentials]) -> None:
     found = printing(json.dumps({**GOOD, "SessionToken": None, "Expiration": None}))
     assert (found.token, found.expires_at_s) == (None, None)
 
@@ -55,13 +56,13 @@ def test_keys_that_do_not_expire(printing: object) -> None:
         (json.dumps({**GOOD, "Expiration": 1769903999}), "Expiration 1769903999"),
     ],
 )
-def test_output_of_another_kind(printing: object, text: str, why: str) -> None:
+def test_output_of_another_kind(printing: Callable[..., Credentials], text: str, why: str) -> None:
     with pytest.raises(CredentialsError, match=why) as raised:
         printing(text)
     assert "hidden" not in str(raised.value)
 
 
-def test_a_status_is_told_with_what_was_said_but_not_with_the_arguments(printing: object) -> None:
+def test_a_status_is_told_with_what_was_said_but_not_with_the_arguments(printing: Callable[..., Credentials]) -> None:
     with pytest.raises(CredentialsError, match="ended with status 4: please sign in") as raised:
         printing(json.dumps(GOOD), status=4, stderr="please\nsign in\n" + "x" * 10_000)
     assert "hidden" not in str(raised.value)

@@ -16,7 +16,7 @@ from shared_files import SharedFiles
 pytest.importorskip("botocore")
 
 from flyweight.aws.credentials import CredentialSource
-from flyweight.errors import CredentialsError
+from flyweight.errors import CredentialsError, EmbedderError, EmbedderUnreachableError
 
 ROLE = "role_arn = arn:aws:iam::123456789012:role/"
 
@@ -35,8 +35,8 @@ def paths(services: CredentialServices) -> list[str]:
     return [path for path, _, _ in services.requests]
 
 
-def failure(source: CredentialSource) -> str:
-    with pytest.raises(CredentialsError) as raised:
+def failure(source: CredentialSource, kind: type[EmbedderError] = CredentialsError) -> str:
+    with pytest.raises(kind) as raised:
         source.get()
     assert "hidden" not in str(raised.value)
     return str(raised.value)
@@ -66,6 +66,16 @@ def test_a_role_that_is_denied(services: CredentialServices, shared_files: Share
     text = failure(CredentialSource(region="us-east-1"))
     assert "role to assume: ClientError" in text and "not authorized to perform: sts:AssumeRole" in text
     assert "1. environment: AWS_ACCESS_KEY_ID is not set" in text
+
+
+def test_a_service_out_of_reach_is_no_lack_of_credentials(
+    services: CredentialServices, shared_files: SharedFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_STS", "http://127.0.0.1:1")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    shared_files.config(f"[default]\n{ROLE}outer\nsource_profile = default\n")
+    shared_files.credentials("[default]\naws_access_key_id = AKIAKEYS\naws_secret_access_key = hidden\n")
+    assert "EndpointConnectionError" in failure(CredentialSource(region="us-east-1"), EmbedderUnreachableError)
 
 
 def test_a_role_that_wants_a_code_typed_in(services: CredentialServices, shared_files: SharedFiles) -> None:
@@ -191,6 +201,7 @@ def test_proxy_and_certificates_reach_the_helper_and_no_error_shows_a_password(
     package = tmp_path / "stand-in" / "botocore"
     package.mkdir(parents=True)
     (package / "__init__.py").touch()
+    (package / "exceptions.py").write_text("ConnectionError = HTTPClientError = SSLError = LookupError\n")
     (package / "session.py").write_text(
         "from os import environ\n"
         "def Session(profile):\n"
@@ -206,7 +217,7 @@ def test_a_helper_that_does_not_answer(services: CredentialServices, monkeypatch
     services.hold = True
     monkeypatch.setattr("flyweight.aws.places.HELPER_TIMEOUT_S", 0.5)
     monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", f"{services.url}/container")
-    assert "container: no answer within 0.5 s" in failure(CredentialSource())
+    assert "container: no answer within 0.5 s" in failure(CredentialSource(), EmbedderUnreachableError)
 
 
 def test_settings_reach_the_helper_by_no_command_line(

@@ -109,6 +109,15 @@ def test_the_variable_for_a_bundle_is_followed(certificates: Certificates, monke
         assert get(ConnectionPool(server.url)) == b"fine"
 
 
+def test_the_variable_for_a_directory_is_followed(
+    certificates: Certificates, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("SSL_CERT_DIR", str(hashed_directory(certificates, tmp_path / "roots")))
+    monkeypatch.setenv("SSL_CERT_FILE", str(Certificates().ca_file))
+    with RawServer([response(b"fine")], context=certificates.server_context()) as server:
+        assert get(ConnectionPool(server.url)) == b"fine"
+
+
 def system(monkeypatch: pytest.MonkeyPatch, bundle: Path, directory: Path) -> None:
     """Makes these the places where the system keeps its roots."""
     monkeypatch.setattr(

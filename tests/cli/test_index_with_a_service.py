@@ -17,6 +17,7 @@ from command_process import Run
 from flyweight import cli
 from tests.standins.bedrock import BedrockStandIn
 from tests.standins.faults import Faults
+from tests.standins.openai import OpenAIStandIn
 
 Titan = Callable[..., CompletedProcess[str]]
 
@@ -87,6 +88,20 @@ def test_a_refusal_is_one_line_without_secrets(index: Titan, service: BedrockSta
     assert "amazon.titan-embed-text-v2:0" in outcome.stderr
     assert "Traceback" not in outcome.stderr
     assert service.credentials[0].secret_key not in outcome.stderr
+
+
+def test_an_index_of_an_openai_service_asks_where_the_service_lies(project: Path, tmp_path: Path, run: Run) -> None:
+    def index(*arguments: str, **variables: str) -> CompletedProcess[str]:
+        return run("index", *arguments, cwd=project, XDG_CACHE_HOME=str(tmp_path / "cache"), **variables)
+
+    with OpenAIStandIn() as service:
+        first = index("--embedder", f"openai:{service.base_url}#small-code", "--json")
+        assert json.loads(first.stdout)["requests"] > 0
+        (project / "new.py").write_text("def newcomer():\n    return 1\n")
+        refused = index()
+        assert refused.returncode == 2
+        assert "set OPENAI_BASE_URL" in refused.stderr
+        assert "  1 added, 4 unchanged" in index(OPENAI_BASE_URL=service.base_url).stdout
 
 
 @pytest.mark.parametrize(

@@ -48,6 +48,21 @@ def test_a_search_whose_service_cannot_be_used_answers_by_words_and_says_so(tita
     assert "Traceback" not in outcome.stderr
 
 
+def test_a_search_is_told_where_the_service_is(titan_project: Path, run: Run) -> None:
+    pytest.importorskip("botocore")
+    from tests.standins.bedrock import BedrockStandIn
+
+    with BedrockStandIn() as service:
+        variables = service.environment()
+        for name in ("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", "AWS_REGION", "AWS_DEFAULT_REGION"):
+            del variables[name]
+        options = ("--region", "us-east-1", "--endpoint-url", service.endpoint, "--embedder-option", "timeout_s=60")
+        outcome = run("search", "wait with backoff", "--json", *options, cwd=titan_project, **variables)
+        assert service.ledger.times_answered("wait with backoff") == 1
+    assert outcome.stderr == ""
+    assert "degraded" not in json.loads(outcome.stdout)[0]
+
+
 def test_json_of_such_a_search_is_an_array_as_ever_whose_results_say_so(titan_project: Path, run: Run) -> None:
     hits = json.loads(run("search", "wait with backoff", "--json", cwd=titan_project, **NO_METADATA).stdout)
     assert [(hit["path"], hit["degraded"]) for hit in hits] == [("backoff.py", True)]

@@ -75,7 +75,7 @@ class ScriptedEmbedder:
     price_per_million_tokens = None
 
     def __init__(self, settings: EmbedderSettings) -> None:
-        self._script = Path(os.environ["SCRIPT"])
+        self._script = Path(os.environ.get("SCRIPT", ""))
         self.texts_per_request = int(os.environ.get("SCRIPT_BATCH", "1"))
         self._seen: Counter[str] = Counter()
 

@@ -329,6 +329,22 @@ class TestSharing:
         first.close()
         second.close()
 
+    def test_a_gateway_that_stands_still_is_not_waited_for_without_end(self, start: Start, script: Script) -> None:
+        one, other = start(), start(patience_s=0.5)
+        first = GatewayClient(one.address)
+        first.submit(1, [b"held text"])
+        script.wait_until_asked()
+        os.kill(one.pid, signal.SIGSTOP)
+        try:
+            assert embedded(other, "held text") == ([ZEROS], [(0, HALTED)])
+            halted = other.halted()
+        finally:
+            os.kill(one.pid, signal.SIGCONT)
+        assert halted is not None
+        assert halted[0] == "EmbedderUnreachableError"
+        assert f"process {one.pid}" in halted[1]
+        first.close()
+
     def test_a_worker_that_dies_takes_only_its_own_texts_along(self, start: Start, script: Script) -> None:
         gateway = start({"max_in_flight": 1})
         first, second = GatewayClient(gateway.address), GatewayClient(gateway.address)

@@ -97,6 +97,15 @@ def test_a_service_that_says_nothing_is_left_at_the_deadline(service: BedrockSta
         titan(0.3).embed("one")
 
 
+def test_where_nobody_listens_the_deadline_is_not_waited_for(
+    service: BedrockStandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The test would take its hour otherwise."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", "http://127.0.0.1:1")
+    with pytest.raises(EmbedderUnreachableError, match=r"127\.0\.0\.1:1 cannot be reached: Connection refused"):
+        titan(3600).embed("one")
+
+
 def test_a_wait_beyond_the_deadline_is_not_begun(service: BedrockStandIn) -> None:
     service.faults = Faults(rates={"throttle": 1.0}, retry_after_s=3600)
     with pytest.raises(EmbedderUnreachableError, match="ThrottlingException"):

@@ -97,9 +97,16 @@ def test_a_service_finds_what_the_static_model_finds(
     assert overlap(found, static) > 0.9
 
 
-def test_words_alone_do_not_find_it(code: Path, static: dict[str, list[tuple[str, int]]]) -> None:
+def test_words_alone_do_not_find_it(
+    code: Path, static: dict[str, list[tuple[str, int]]], environment: pytest.MonkeyPatch
+) -> None:
     """So that it is vectors that the test above compares."""
-    with SemanticSearchEngine(SearchConfig(code.parent / "titan", embedder="titan", query_timeout_s=0.01)) as engine:
+    config = SearchConfig(code.parent / "words", embedder="titan", query_timeout_s=0.01)
+    with SemanticSearchEngine(config) as engine:
+        with BedrockStandIn() as bedrock:
+            for name, value in bedrock.environment().items():
+                environment.setenv(name, value)
+            engine.index(code)
         found = {}
         for question in QUESTIONS:
             results = engine.search(question, limit=10)

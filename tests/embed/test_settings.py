@@ -127,6 +127,7 @@ def test_an_unknown_option_is_refused_with_the_known_ones(spec: str, options: di
         {"profile": "a\nb"},
         {"endpoint_url": "vpce.example"},
         {"endpoint_url": "https://me:secret@vpce.example"},
+        {"endpoint_url": "https://me:secret@vpce.example\n"},
         {"proxy": "proxy:3128"},
         {"ca_bundle": 3},
         {"fips": "maybe"},
@@ -221,6 +222,10 @@ def test_embedders_whose_vectors_differ_have_different_names() -> None:
 
 def test_a_service_that_moved_is_the_same_embedder() -> None:
     assert parse("openai:http://one.example/v1#m").name == parse("openai:https://two.example/api#m").name
+
+
+def test_the_option_for_the_place_goes_before_that_in_the_spec() -> None:
+    assert parse(LOCAL, endpoint_url="http://host:8080").spec == "openai:http://host:8080/v1#nomic-embed-text"
 
 
 def test_an_index_of_a_service_says_how_to_name_its_place(monkeypatch: pytest.MonkeyPatch) -> None:

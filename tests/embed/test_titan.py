@@ -7,9 +7,12 @@ from struct import unpack
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 pytest.importorskip("botocore")
 
+from flyweight.aws.http_response import Response
 from flyweight.embed.remote import Answer, TemporarilyUnavailable, TextRefused, Throttled, remote_embedder
 from flyweight.embed.settings import EmbedderSettings
 from flyweight.embed.titan import TitanEmbedder
@@ -349,6 +352,11 @@ def test_without_a_region_nothing_is_asked(service: BedrockStandIn, monkeypatch:
         ask(f"bedrock:{arn}")
 
 
+def test_an_endpoint_in_another_region_is_told_from_bad_credentials(service: BedrockStandIn) -> None:
+    with pytest.raises(EmbedderRefusedError, match=r"is not in eu-west-1.*the option region"):
+        ask(region="eu-west-1")
+
+
 def test_without_credentials_the_error_is_one_of_credentials(
     service: BedrockStandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -358,3 +366,28 @@ def test_without_credentials_the_error_is_one_of_credentials(
     with pytest.raises(CredentialsError):
         ask()
     assert service.ledger.requests == 0
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=300) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=20,
+)
+NEARLY = st.lists(st.floats(width=32) | st.integers(-2, 2), min_size=255, max_size=257)
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    st.dictionaries(st.sampled_from(["embedding", "inputTextTokenCount", "embeddingsByType"]), ANYTHING | NEARLY),
+    st.integers(0, 10_000),
+)
+def test_any_answer_is_a_whole_vector_or_none(service: BedrockStandIn, content: dict[str, object], cut: int) -> None:
+    embedder = TitanEmbedder(EmbedderSettings.parse("titan", {"dimensions": 256}))
+    body = json.dumps(content).encode()
+    for data in (body, body[:cut]):
+        try:
+            answer = embedder._answer(Response(200, {}, data, True), TEXT)
+        except TemporarilyUnavailable:
+            continue
+        assert math.hypot(*unpack("<256f", answer.vectors[0])) == pytest.approx(1, abs=1e-5)
+        assert answer.tokens >= 0

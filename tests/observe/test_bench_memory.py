@@ -51,7 +51,8 @@ def document(sources: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[st
     output = home / "memory.json"
     done = run_flyweight(
         "bench", "memory", str(sources), "--files", "3", "--queries", "error handling", "--queries",
-        "database connection", "--no-peers", "--quick", "--format", "json", "-o", str(output), cwd=home, home=home,
+        "database connection", "--embedder", "static", "--store", "segments", "--no-peers", "--quick", "--format",
+        "json", "-o", str(output), cwd=home, home=home,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stdout == ""

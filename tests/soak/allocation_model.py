@@ -238,6 +238,7 @@ def _allow_arena_map_nodes(row: dict[str, int], wanted: dict[str, int]) -> None:
     for column in ("total_bytes", "live_bytes"):
         wanted[column] += size
 
+
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, help="run every configuration in turn for so long")

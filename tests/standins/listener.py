@@ -52,7 +52,8 @@ class Listener:
         """Runs it in the thread, and returns when it is done."""
         assert self.loop is not None
         done = threading.Event()
-        self.loop.call_soon_threadsafe(lambda: (function(), done.set()))
+        self.loop.call_soon_threadsafe(function)
+        self.loop.call_soon_threadsafe(done.set)
         assert done.wait(60)
 
     def _run(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,7 @@ from tests.standins.signed_requests import connect, read_answer, read_to_end, si
 ASKED = {"inputText": "where are retries handled", "dimensions": 256}
 
 
-def with_fault(kind: str, **more: float) -> BedrockStandIn:
+def with_fault(kind: str, **more: Any) -> BedrockStandIn:
     return BedrockStandIn(faults=Faults(script=[kind], **more))
 
 

@@ -87,7 +87,7 @@ def test_only_what_changed_is_written(index: LanceIndex) -> None:
 
 def test_the_table_follows_a_tree_through_many_changes(index: LanceIndex) -> None:
     draw = random.Random(5)
-    for _ in range(4):
+    for _ in range(2):
         for path in draw.sample(sorted(index.tree.files), 5):
             index.tree.remove(path) if draw.random() < 0.3 else index.tree.write(path, index.tree.code("py"))
         index.tree.grow(draw.randrange(4))
@@ -116,11 +116,11 @@ def test_a_rebuild_that_is_interrupted_changes_nothing_and_one_that_is_not_repla
 
 def test_a_table_of_another_tree_or_embedder_is_refused(index: LanceIndex, tmp_path: Path) -> None:
     index.build()
-    with pytest.raises(IndexMismatchError, match="64 dimensions, not .* in 256"):
+    with pytest.raises(IndexMismatchError, match=r"64 dimensions, not .* in 256"):
         index.build(dimensions=256)
     stranger = LanceIndex(SourceTree(tmp_path / "other"), tmp_path, TablePeek(), uri=index.uri)
     stranger.tree.grow(1)
-    with pytest.raises(IndexMismatchError, match="is of .*code, not of .*other"):
+    with pytest.raises(IndexMismatchError, match=r"is of .*code, not of .*other"):
         stranger.build()
     index.check()
 
@@ -176,10 +176,10 @@ print(len(begun), writer.live_chunks())
 """
 
 
-def test_two_hundred_runs_of_one_file_leave_few_fragments(memory_path: Path, peek: TablePeek) -> None:
+def test_a_hundred_and_forty_runs_of_one_file_leave_few_fragments(memory_path: Path, peek: TablePeek) -> None:
     uri = str(memory_path / "table")
     outcome = subprocess.run(
-        [sys.executable, "-P", "-c", _MANY_RUNS, uri, str(memory_path / "spool"), "200"],
+        [sys.executable, "-P", "-c", _MANY_RUNS, uri, str(memory_path / "spool"), "140"],
         capture_output=True,
         check=True,
         text=True,
@@ -187,7 +187,44 @@ def test_two_hundred_runs_of_one_file_leave_few_fragments(memory_path: Path, pee
     optimised, chunks = map(int, outcome.stdout.split())
     described = peek.describe(uri)
     assert described["fragments"] <= 64
-    assert 0 < optimised <= 4, "each optimisation rewrites the table: it has to be rare"
-    assert chunks == 101
-    assert sum(row["ordinal"] == -1 for row in described["rows"]) == 101
+    assert 0 < optimised <= 3, "each optimisation rewrites the table: it has to be rare"
+    assert chunks == 71
+    assert sum(row["ordinal"] == -1 for row in described["rows"]) == 71
     assert all(row["vector"] is None for row in described["rows"]), "vectors of zeros are none"
+
+
+_GROWING = """
+import random, sys
+from array import array
+from flyweight.index.chunk import Chunk
+from flyweight.store.lancedb import upkeep
+from flyweight.store.lancedb.location import StoreLocation
+from flyweight.store.lancedb.pour import TableWriter
+from flyweight.store.lancedb.row_spool import RowSpool
+from flyweight.store.lancedb.table import TableInfo
+
+uri, spool_path = sys.argv[1:]
+upkeep._ROWS_DUE = 50
+upkeep._VECTOR_BYTES_DUE = 500 * 64 * 4
+draw = random.Random(1)
+writer = TableWriter(StoreLocation.parse(uri), TableInfo("model", 64, "/root"))
+writer.open(rebuild=False)
+for number, chunks in enumerate((300, 300, 60, 700)):
+    spool = RowSpool(spool_path)
+    text = b"word " * chunks
+    places = [Chunk(5 * i, 5 * i + 4, 1, 1, "", "", "", ()) for i in range(chunks)]
+    vectors = array("f", (draw.gauss(0, 1) for _ in range(64 * chunks))).tobytes()
+    spool.add_file(f"{number}.txt", "text", b"h" * 16, 1, text, places, vectors)
+    spool.finish()
+    writer.pour([spool_path], [])
+    writer.keep(lambda: None)
+    print(writer._table.unindexed_rows("vector_idx"))
+"""
+
+
+def test_a_vector_index_is_made_when_the_table_is_large_and_kept_up_with(memory_path: Path, peek: TablePeek) -> None:
+    uri = str(memory_path / "table")
+    command = [sys.executable, "-P", "-c", _GROWING, uri, str(memory_path / "spool")]
+    outcome = subprocess.run(command, capture_output=True, check=True, text=True)
+    assert outcome.stdout.split() == ["None", "0", "61", "0"]  # with the row of the file
+    assert peek.describe(uri)["indexes"] == {"terms_idx": 0, "vector_idx": 0}

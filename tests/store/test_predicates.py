@@ -56,6 +56,11 @@ def test_a_glob_that_holds_part_of_a_character_is_left_to_the_last_word(glob: st
     assert not matches(glob_expression(glob, admit=False), "anything")
 
 
+def test_a_surrogate_that_stands_for_no_byte_is_what_the_glob_matcher_makes_of_it() -> None:
+    assert glob_expression("a\ud800b", admit=True) == glob_expression("a?b", admit=True)
+    assert glob_matches("a\ud800b", "axb")
+
+
 def test_a_quote_ends_no_literal() -> None:
     assert quoted("x' OR '1'='1") == "'x'' OR ''1''=''1'"
 

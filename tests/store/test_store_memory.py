@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 
 import pytest
 from bare_process import run_script
-from made_table import DIMENSIONS, File, needs_lancedb, write_table
+from store.made_table import DIMENSIONS, File, needs_lancedb, write_table
 
+from flyweight import SearchFilters
 from flyweight.observe.bench.line_process import LineProcess
+from flyweight.store.lancedb.client import StoreClient
 
 pytestmark = needs_lancedb
 
@@ -95,6 +98,16 @@ def test_asking_imports_nothing_heavy_into_the_resident(uri: Path) -> None:
         ).split()
     )
     assert found & HEAVY == set()
+
+
+def test_a_store_that_waits_gives_back_what_its_last_question_took(uri: Path) -> None:
+    client = StoreClient(str(uri), idle_s=600.0)
+    client.search("handler", bytes(4 * DIMENSIONS), 10, 0.0, SearchFilters())
+    at_work = client.private_bytes()
+    while client.private_bytes() > at_work * 0.7:
+        time.sleep(0.05)
+    assert client.search("handler", bytes(4 * DIMENSIONS), 10, 0.0, SearchFilters())
+    client.close()
 
 
 def test_a_resident_with_a_store_stays_small_and_gives_back_what_it_took(uri: Path) -> None:

@@ -29,6 +29,10 @@ class ConnectionFailed(FlyweightError):
     """No answer, or no whole one, this time; the message names the host and the way out."""
 
 
+class NobodyThere(ConnectionFailed):
+    """No connection came about, and that was clear at once: refused, no way there, no such name."""
+
+
 class _Connection:
     __slots__ = ("idle_since", "owner", "stream")
 
@@ -188,7 +192,8 @@ class ConnectionPool:
         except OSError as error:
             unknown = isinstance(error, NameUnknown)
             way_out = "check the region or endpoint_url, and the network" if unknown and via is None else _WAY_THERE
-            raise self._failed(f"cannot be reached: {reason(error)}", way_out, at=via) from None
+            kind = ConnectionFailed if isinstance(error, TimeoutError) else NobodyThere
+            raise kind(str(self._failed(f"cannot be reached: {reason(error)}", way_out, at=via))) from None
         try:
             if via is not None:
                 if via.scheme == "https" and self._tls is not None:

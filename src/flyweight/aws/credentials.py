@@ -98,7 +98,7 @@ class CredentialSource:
         self._current: Credentials | None = None
         self._refresh_at_s = 0.0
         self._attempt: _Attempt | None = None
-        self._failure = ""
+        self._failure: FlyweightError | None = None
         self._failed_until_s = 0.0
         self._lock = _thread.allocate_lock()
         self._pid = os.getpid()
@@ -106,8 +106,8 @@ class CredentialSource:
     def get(self, timeout_s: float | None = None) -> Credentials:
         """Valid credentials; those at hand are returned while new ones are fetched ahead of their expiry.
 
-        Raises CredentialsError, which lists every place looked in, and EmbedderUnreachableError when none have come
-        within `timeout_s`: they are still being fetched then.
+        Raises CredentialsError, which lists every place looked in, and EmbedderUnreachableError when what hands them
+        out cannot be reached or none have come within `timeout_s`: they are still being fetched then.
         """
         current = self._current
         if current is not None and self._clock.now_s() < self._refresh_at_s:
@@ -156,11 +156,11 @@ class CredentialSource:
             found = self._places.look()
             if isinstance(found, Credentials):
                 self._adopt(found)
-                attempt.end(found, "")
+                attempt.end(found, None)
                 return attempt
         except FlyweightError as error:
             self._postpone()
-            attempt.end(None, str(error))
+            attempt.end(None, error)
             return attempt
         if time.monotonic() < self._failed_until_s:
             attempt.end(None, self._failure)
@@ -170,18 +170,20 @@ class CredentialSource:
             _thread.start_new_thread(self._fetch, (attempt, found, self._lock))
         except RuntimeError as error:  # no more threads, or the interpreter is ending
             self._attempt = None
-            attempt.end(None, f"cannot start a thread to fetch AWS credentials: {error}")
+            attempt.end(None, CredentialsError(f"cannot start a thread to fetch AWS credentials: {error}"))
         return attempt
 
     def _fetch(self, attempt: _Attempt, fetch: Callable[[], Credentials], lock: _thread.LockType) -> None:
-        found, failure = None, ""
+        found: Credentials | None = None
+        failure: FlyweightError | None = None
         try:
             found = fetch()
             self._check(found)
         except FlyweightError as error:
-            found, failure = None, str(error)
+            found, failure = None, error
         except BaseException as error:
-            found, failure = None, f"AWS credentials could not be fetched: {type(error).__name__}"
+            found = None
+            failure = CredentialsError(f"AWS credentials could not be fetched: {type(error).__name__}")
         with lock:
             if self._attempt is attempt:
                 self._attempt = None
@@ -229,9 +231,9 @@ class _Attempt:
         self._ended = _thread.allocate_lock()
         self._ended.acquire()
         self._found: Credentials | None = None
-        self._failure = ""
+        self._failure: FlyweightError | None = None
 
-    def end(self, found: Credentials | None, failure: str) -> None:
+    def end(self, found: Credentials | None, failure: FlyweightError | None) -> None:
         self._found, self._failure = found, failure
         self._ended.release()
 
@@ -239,6 +241,7 @@ class _Attempt:
         if not self._ended.acquire(True, -1 if timeout_s is None else max(0.0, timeout_s)):
             raise EmbedderUnreachableError(f"AWS credentials have not been found within {timeout_s:g} s, still looking")
         self._ended.release()
-        if self._found is None:
-            raise CredentialsError(self._failure)
+        if self._failure is not None:  # of each waiting thread its own, as a traceback grows on it
+            raise type(self._failure)(str(self._failure))
+        assert self._found is not None
         return self._found

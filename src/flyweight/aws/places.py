@@ -12,7 +12,7 @@ import sys
 from flyweight.aws.clock import parse_timestamp
 from flyweight.aws.credentials import Credentials
 from flyweight.aws.profiles import Profile
-from flyweight.errors import CredentialsError
+from flyweight.errors import CredentialsError, EmbedderError, EmbedderUnreachableError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,7 +48,8 @@ class Places:
     def look(self) -> Credentials | Callable[[], Credentials]:
         """Credentials, or what to call for them, which may take a minute.
 
-        Raises CredentialsError, as does what is to be called, with every place and why it did not do.
+        Raises CredentialsError, as does what is to be called, with every place and why it did not do; the latter also
+        EmbedderUnreachableError.
         """
         try:
             profile = Profile(self._profile_name)
@@ -76,7 +77,7 @@ class Places:
                 [sys.executable, "-P", "-m", _HELPER], text=f"{{{','.join(fields)}}}", timeout_s=HELPER_TIMEOUT_S
             )
         except TimeoutError:
-            return {"Kind": "failed", "Failure": f"no answer within {HELPER_TIMEOUT_S:g} s"}
+            return {"Kind": "unreachable", "Failure": f"no answer within {HELPER_TIMEOUT_S:g} s"}
         except OSError as error:
             return {"Kind": "failed", "Failure": f"cannot start the helper process: {error.strerror}"}
         try:
@@ -233,20 +234,21 @@ class _Search:
                     return credentials_of_fields(fields, "the helper process", place)
                 except CredentialsError as error:
                     raise self._failed(place, str(error)) from None
-            if kind == "none" or (kind == "no botocore" and place == "instance metadata"):
+            # The last place is asked on a guess: most machines are no instances.
+            if kind == "none" or (place == "instance metadata" and kind in ("no botocore", "unreachable")):
                 self._looked.append(f"{place}: {failure}")
                 if place == "older files":  # botocore has looked in what comes after them as well
                     for name, look in (("container", self._container), ("instance metadata", self._instance)):
                         answered = look()
                         self._looked.append(f"{name}: {answered if isinstance(answered, str) else failure}")
                 raise self._nothing()
-            raise self._failed(place, failure)
+            raise self._failed(place, failure, EmbedderUnreachableError if kind == "unreachable" else CredentialsError)
 
         return fetch
 
-    def _failed(self, place: str, why: str) -> CredentialsError:
+    def _failed(self, place: str, why: str, kind: type[EmbedderError] = CredentialsError) -> EmbedderError:
         before = f"; looked before that, in this order:{self._listed()}" if self._looked else ""
-        return CredentialsError(f"no AWS credentials: {place}: {why}{before}")
+        return kind(f"no AWS credentials: {place}: {why}{before}")
 
     def _nothing(self) -> CredentialsError:
         return CredentialsError(f"no AWS credentials; looked, in this order:{self._listed()}\n{_WAY_OUT}")

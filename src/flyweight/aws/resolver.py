@@ -32,6 +32,8 @@ def _answer(settings: dict[str, Any]) -> dict[str, Any]:
         os.environ["HTTPS_PROXY"] = settings["proxy"]
     try:
         import botocore.session
+        from botocore.exceptions import ConnectionError as NotConnectedError
+        from botocore.exceptions import HTTPClientError, SSLError
     except ImportError:
         return {"Kind": "no botocore", "Failure": _MISSING}
     try:
@@ -44,7 +46,11 @@ def _answer(settings: dict[str, Any]) -> dict[str, Any]:
         # Fetches those of a role; only afterwards is it known when they expire.
         keys = credentials.get_frozen_credentials()
     except Exception as error:  # botocore's own, and what a broken file or answer makes it raise
-        return {"Kind": "failed", "Failure": _without_userinfo(f"{type(error).__name__}: {error}")}
+        passing = isinstance(error, (NotConnectedError, HTTPClientError)) and not isinstance(error, SSLError)
+        return {
+            "Kind": "unreachable" if passing else "failed",
+            "Failure": _without_userinfo(f"{type(error).__name__}: {error}"),
+        }
     expires_at = getattr(credentials, "_expiry_time", None)
     return {
         "Kind": "credentials",

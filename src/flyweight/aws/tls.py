@@ -61,14 +61,15 @@ class TlsClient:
             _load(context, self._ca_bundle)
             return context
         file_variable, file, directory_variable, directory = _ssl.get_default_verify_paths()
-        own_file, own_directory = os.environ.get(file_variable), os.environ.get(directory_variable)
-        if not own_file and not own_directory and not self.knows_every_root and _is_hashed(directory):
-            # Roots are looked up by the hash of their names, as a chain asks for them: 1.4 MB less than the bundle.
+        own_file = os.environ.get(file_variable)
+        directory = os.environ.get(directory_variable) or directory
+        if _is_hashed(directory):
+            # Roots are looked up by the hash of their names, as a chain asks for them: 1.4 MB less than the bundle,
+            # which distributions fill with the same, and which is read when none of them will do.
             context.load_verify_locations(None, directory, None)
-            return context
+            if not self.knows_every_root:
+                return context
         self.knows_every_root = True
-        if own_directory or _is_hashed(directory):
-            context.load_verify_locations(None, own_directory or directory, None)
         for bundle in (own_file,) if own_file else (file, *_USUAL_BUNDLES):
             if os.path.exists(bundle):
                 _load(context, bundle)

@@ -9,7 +9,7 @@ import click
 
 from flyweight.errors import FlyweightError
 from flyweight.observe.bench.comparison import compare
-from flyweight.observe.bench.configurations import EMBEDDERS, STORES, configurations, installed
+from flyweight.observe.bench.configurations import EMBEDDERS, STORES, configurations
 from flyweight.observe.bench.job import DEFAULT_FILES, DEFAULT_LANGUAGE, QUERIES, job_of
 from flyweight.observe.bench.line_process import ProcessEnded
 from flyweight.observe.bench.measurement import Effort
@@ -50,15 +50,15 @@ def command() -> None:
     "--embedder",
     "embedders",
     multiple=True,
-    type=click.Choice(installed(EMBEDDERS)),
-    help="Only this embedder; may be repeated.  [default: all that are installed]",
+    type=click.Choice(list(EMBEDDERS)),
+    help="Only this embedder; may be repeated.  [default: static, and Titan's first version]",
 )
 @click.option(
     "--store",
     "stores",
     multiple=True,
-    type=click.Choice(installed(STORES)),
-    help="Only this store; may be repeated.  [default: all that are installed]",
+    type=click.Choice(list(STORES)),
+    help="Only this store; may be repeated.  [default: all]",
 )
 @click.option(
     "--format",
@@ -99,8 +99,9 @@ def memory(
     """Measure what an engine costs on files below PATH (default: here), phase by phase, and explain it.
 
     Each configuration runs twice, each time in a process of its own: once as any program would run it, measured from
-    outside, and once under the profiler, which says what that memory is. Peers (LanceDB with boto3, Chroma, semble) do
-    the same job where they are installed. Nothing leaves the machine.
+    outside, and once under the profiler, which says what that memory is. Titan is a stand-in on loopback, asked over
+    TLS. Peers (LanceDB with boto3, Chroma, semble) do the same job where they are installed. Nothing leaves the
+    machine.
 
     \b
     Examples:

@@ -43,10 +43,8 @@ def embedder_and_store_options(command: Callable[..., Any]) -> Callable[..., Any
         choice = Choice(embedder, options, store, option_pairs("--store-option", store_option))
         return command(choice=choice, **rest)
 
-    with_choice.__doc__ = command.__doc__
-    with_choice.__click_params__ = getattr(command, "__click_params__", [])  # type: ignore[attr-defined]
     for option in reversed(_OPTIONS):
-        with_choice = option(with_choice)
+        option(with_choice)
     return with_choice
 
 
@@ -97,18 +95,20 @@ class Choice:
         """The embedder of the index that is there, unless the user said otherwise. Raises ConfigError."""
         from flyweight.embed.settings import EmbedderSettings
 
-        asked = {} if dimensions is None else {"dimensions": dimensions}
+        asked: dict[str, object] = {} if dimensions is None else {"dimensions": dimensions}
         present = self._present(index_path) if self.embedder is None or dimensions is None else None
-        if present is None:
-            return EmbedderSettings.parse(self.embedder or STATIC, {**self.embedder_options, **asked})
-        if self.embedder is None:
-            settings = EmbedderSettings.of_index(*present, self.embedder_options)
+        if self.embedder is not None or present is None:
+            settings = EmbedderSettings.parse(self.embedder or STATIC, {**self.embedder_options, **asked})
         else:
-            settings = EmbedderSettings.parse(self.embedder, {**self.embedder_options, **asked})
-            if settings.name != present[0]:
-                return settings
+            settings = EmbedderSettings.of_index(*present, self.embedder_options)
+            if asked:
+                return EmbedderSettings.parse(settings.spec, {**settings.options, **asked})
+        if present is None or asked or settings.name != present[0]:
+            return settings
         # The dimensions of the index, so that nobody has to remember them.
-        return EmbedderSettings.parse(settings.spec, {**settings.options, "dimensions": present[1], **asked})
+        if settings.is_remote:
+            return settings.with_dimensions(present[1])
+        return EmbedderSettings.parse(settings.spec, {"dimensions": present[1]})
 
     def is_of_segments(self, index_path: str) -> bool:
         if self.store is not None:
@@ -141,6 +141,15 @@ class Choice:
         for name, value in self.store_options.items():
             words += ["--store-option", f"{name}={value}"]
         return words
+
+
+def most_dimensions(settings: EmbedderSettings) -> int | None:
+    """What makes a SearchConfig of the same spec and options come to the same dimensions."""
+    from flyweight.embed.settings import EmbedderSettings
+
+    own = EmbedderSettings.parse(settings.spec, settings.options).dimensions
+    # Those of a model we do not know are asked of the service: a limit would ask it for that many.
+    return settings.dimensions if own else None
 
 
 def option_pairs(option: str, texts: Sequence[str]) -> dict[str, object]:

@@ -8,7 +8,7 @@ import sys
 
 import click
 
-from flyweight.cli.embedder_options import Choice, embedder_and_store_options
+from flyweight.cli.embedder_options import Choice, embedder_and_store_options, most_dimensions
 from flyweight.cli.index_location import INDEX_NAME, find_index, index_command
 from flyweight.cli.printable import printable_path
 from flyweight.cli.quantity import count_text, duration_text, size_bytes, size_text, tally
@@ -107,7 +107,7 @@ def command(
     config = SearchConfig(
         index_path=index_path,
         memory_budget=memory_budget,
-        max_embedding_dim=settings.dimensions or None,
+        max_embedding_dim=most_dimensions(settings),
         embedder=settings.spec,
         embedder_options=settings.options,
         store=choice.store,

@@ -53,7 +53,10 @@ def command(
       flyweight migrate lancedb:/var/lib/code.lance lancedb:s3://bucket/code
                                         from one table to another
     """
-    ends = Place(source, option_pairs("--from-option", from_option)), Place(target, option_pairs("--to-option", to_option))
+    ends = (
+        Place(source, option_pairs("--from-option", from_option)),
+        Place(target, option_pairs("--to-option", to_option)),
+    )
     if quiet:
         outcome = migrate(*ends, force=force)
     else:

@@ -125,8 +125,7 @@ def _figures(progress: IndexProgress, rate: _Rate) -> str:
     chunks_per_s = rate.of(progress.chunks, progress)
     files = f"{progress.files:,}/{progress.total_files:,} files"
     figures = f"{files}, {count_text(progress.chunks, 'chunk')}, {chunks_per_s:,.0f}/s"
-    if not progress.requests and not progress.cached_embeddings:
-        return figures
-    requests_per_s = rate.of(progress.requests, progress)
-    figures = f"{figures}, {count_text(progress.requests, 'request')}, {requests_per_s:,.0f}/s"
+    if progress.requests or progress.cached_embeddings:
+        requests_per_s = rate.of(progress.requests, progress)
+        figures = f"{figures}, {count_text(progress.requests, 'request')}, {requests_per_s:,.0f}/s"
     return f"{figures}; {progress.trouble}" if progress.trouble else figures

@@ -1,4 +1,5 @@
-"""Text to vectors. An embedder is anything that satisfies the protocol; the static one is the default.
+"""Text to vectors. The static embedder is the default and satisfies the protocol below; embedders whose model runs
+elsewhere answer for each text, at a price, and not always: theirs is flyweight.embed.remote.RemoteEmbedder.
 
 Imported by the resident, so nothing heavy here: the protocol exists for type checkers only.
 """

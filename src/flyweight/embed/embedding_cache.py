@@ -113,6 +113,7 @@ class EmbeddingCache:
     def __init__(self, directory: str | None, model: str, dimensions: int) -> None:
         self.path = cache_file(directory, model, dimensions)
         self.notes: list[str] = []
+        self._seen_version = 0
         self._model = model
         self._dimensions = dimensions
         try:
@@ -171,6 +172,21 @@ class EmbeddingCache:
 
         if given_up:
             self._guarded(forget)
+
+    def others_wrote(self) -> bool:
+        """Whether another process has changed the file since this was last asked."""
+        before = self._seen_version
+        (self._seen_version,) = self._guarded(lambda: self._connection.execute("PRAGMA data_version").fetchone())
+        return self._seen_version != before
+
+    def owner_pid(self, key: bytes) -> int | None:
+        """The process that claims a text."""
+        row = self._guarded(
+            lambda: self._connection.execute(
+                "SELECT pid FROM claims JOIN owners ON number = owner WHERE key = ?", (key,)
+            ).fetchone()
+        )
+        return None if row is None else int(row[0])
 
     def size_bytes(self) -> int:
         """What the file and its log take on disk."""

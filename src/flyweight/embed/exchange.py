@@ -68,6 +68,7 @@ class Exchange:
         self._sequence = itertools.count()
         self._elsewhere: dict[bytes, Piece] = {}
         self._looked_s = 0.0
+        self._others_wrote_s = 0.0
         self._draining = False
         self.halted: tuple[str, str] | None = None
         self._failing_since_s: float | None = None
@@ -138,7 +139,7 @@ class Exchange:
             waits.append(self._delayed[0][0] - now_s)
         if self._elsewhere:
             waits.append(self._looked_s + _LOOK_ELSEWHERE_EVERY_S - now_s)
-        if self._failing_since_s is not None and self._book.waiting:
+        if self._failing_since_s is not None and self.halted is None:
             waits.append(self._failing_since_s + self._patience_s - now_s)
         while not self._draining and not self._couriers.all_out and (pieces := self._next_pieces()):
             wait_s = self._rate.wait_s(now_s)
@@ -316,13 +317,25 @@ class Exchange:
         self._release(given_up)
 
     def mind_patience(self) -> None:
-        if self._failing_since_s is None or self.halted is not None or not self._book.waiting:
+        """Halts when the service, or another gateway that is waited for, has been silent for too long."""
+        if self.halted is not None:
             return
-        if time.monotonic() - self._failing_since_s >= self._patience_s:
+        if not self._book.waiting:
+            self._failing_since_s = None
+            return
+        now_s = time.monotonic()
+        if self._failing_since_s is not None and now_s - self._failing_since_s >= self._patience_s:
             self._halt(
                 EmbedderUnreachableError.__name__,
                 f"{self._spec} has not answered for {self._patience_s:.0f} s, the last time: {self._last_failure}. "
                 "What was embedded is kept: run again when the service can be reached",
+            )
+        elif self._elsewhere and now_s - self._others_wrote_s >= self._patience_s:
+            owner = self._cache.owner_pid(next(iter(self._elsewhere)))
+            self._halt(
+                EmbedderUnreachableError.__name__,
+                f"another build that uses {self._cache.path} (process {owner}) is asking for the same texts and has "
+                f"stored none for {self._patience_s:.0f} s: end it and run again",
             )
 
     # Texts come in
@@ -349,6 +362,8 @@ class Exchange:
             elif stopped:
                 self._give_up(piece, HALTED)
             elif piece.key in elsewhere:
+                if not self._elsewhere:
+                    self._others_wrote_s = time.monotonic()
                 piece.state = ELSEWHERE
                 self._elsewhere[piece.key] = piece
             else:
@@ -362,4 +377,6 @@ class Exchange:
         now_s = time.monotonic()
         if self._elsewhere and now_s - self._looked_s >= _LOOK_ELSEWHERE_EVERY_S:
             self._looked_s = now_s
+            if self._cache.others_wrote():
+                self._others_wrote_s = now_s
             self._place(list(self._elsewhere.values()))

@@ -21,21 +21,17 @@ class GatewayClient:
     """One worker's connection. For one thread. Raises OSError when there is no gateway at `address`."""
 
     def __init__(self, address: str) -> None:
-        directory, name = os.path.split(address)
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        fd = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            self._socket.connect(f"/proc/self/fd/{fd}/{name}")  # as it was bound: however long the path
-        finally:
-            os.close(fd)
         self._reader = FrameReader()
         self._outstanding: dict[int, int] = {}  # ticket -> number of texts
         self._arrived: list[Received] = []
         self._gone = False
         self._dimensions = 0
-        while not self._dimensions:
-            if not self._read():
-                raise ConnectionError("the embedding gateway is gone")
+        try:
+            self._connect(address)
+        except OSError:
+            self._socket.close()
+            raise
 
     @property
     def waiting(self) -> int:
@@ -76,6 +72,17 @@ class GatewayClient:
 
     def close(self) -> None:
         self._socket.close()
+
+    def _connect(self, address: str) -> None:
+        directory, name = os.path.split(address)
+        fd = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            self._socket.connect(f"/proc/self/fd/{fd}/{name}")  # as it was bound: however long the path
+        finally:
+            os.close(fd)
+        while not self._dimensions:
+            if not self._read():
+                raise ConnectionError("the embedding gateway is gone")
 
     def _read(self, *, wait: bool = True) -> bool:
         """Reads once; false when there was nothing, or nobody."""

@@ -18,6 +18,8 @@ _LONGEST_PAUSE_S = 2.0
 # A connection that has died without a word must leave time for a second one.
 _SHARE_OF_AN_ATTEMPT = 0.6
 _LEAST_ATTEMPT_S = 1.0
+# Without a network every search would otherwise take its whole time to find that out.
+_MOST_CALLS_TO_NOBODY = 3
 
 
 class QueryEmbedder:
@@ -84,6 +86,7 @@ class QueryEmbedder:
     def _one(self, embedder: RemoteEmbedder, text: str, deadline: float) -> bytes:
         pause_s = _FIRST_PAUSE_S
         failure: Exception | None = None
+        calls_to_nobody = 0
         while (left := deadline - time.monotonic()) > 0:
             wanted_s: float | None = None
             try:
@@ -95,11 +98,16 @@ class QueryEmbedder:
                 failure, wanted_s = error, error.retry_after_s
             except TemporarilyUnavailable as error:
                 failure = error
+                calls_to_nobody += error.nobody_there
+                if calls_to_nobody == _MOST_CALLS_TO_NOBODY:
+                    break
             wait_s = _jittered(pause_s) if wanted_s is None else wanted_s
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
             if time.monotonic() + wait_s >= deadline:
                 break
             time.sleep(wait_s)
+        if calls_to_nobody == _MOST_CALLS_TO_NOBODY:
+            raise EmbedderUnreachableError(f"no vector for the query: {failure}")
         raise EmbedderUnreachableError(
             f"no vector for the query within {self._timeout_s:g} s (query_timeout_s): {failure or 'no time was left'}"
         )

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from flyweight.embed.settings import EmbedderSettings
     from flyweight.index.reader import IndexInfo
 
-FLOAT_BYTES = 4
+_FLOAT_BYTES = 4
+# Text beyond this costs requests and adds no meaning: a query of a megabyte is a pasted file.
+_MOST_CHARACTERS = 4096
 
 
 class QueryVectors:
@@ -52,11 +54,11 @@ class QueryVectors:
         embedder = self._embedders[index.embedder, index.dimensions]
         if embedder is None:
             return self._static_model().embed_once(query, index.dimensions), ""
-        nothing = bytes(index.dimensions * FLOAT_BYTES)
+        nothing = bytes(index.dimensions * _FLOAT_BYTES)
         if not query.strip():
             return nothing, ""
         try:
-            return embedder.embed(query), ""
+            return embedder.embed(query[:_MOST_CHARACTERS]), ""
         except EmbedderError as error:
             if self._config.when_unreachable != LEXICAL:
                 raise
@@ -70,11 +72,12 @@ class QueryVectors:
                 embedder.close()
 
     def _static_model(self) -> StaticModel:
-        if self._model is None:
+        model = self._model
+        if model is None:
             from flyweight._search import StaticModel
 
-            self._model = StaticModel(model_path())
-        return self._model
+            model = self._model = StaticModel(model_path())
+        return model
 
     def _settings_for(self, index: IndexInfo) -> EmbedderSettings | None:
         """The remote embedder that queries to the index need; None for the static one."""

@@ -76,7 +76,14 @@ class Throttled(FlyweightError):
 
 
 class TemporarilyUnavailable(FlyweightError):
-    """No answer, or none that can be used: the same request may succeed later."""
+    """No answer, or none that can be used: the same request may succeed later.
+
+    nobody_there: it was clear at once that no connection can be made, so that later is not in a second.
+    """
+
+    def __init__(self, message: str, nobody_there: bool = False) -> None:
+        super().__init__(message)
+        self.nobody_there = nobody_there
 
 
 class TextRefused(FlyweightError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flyweight.aws.connection_pool import ConnectionFailed, ConnectionPool
+from flyweight.aws.connection_pool import ConnectionFailed, ConnectionPool, NobodyThere
 from flyweight.embed.json_text import NotJson, parse
 from flyweight.embed.remote import TemporarilyUnavailable, Throttled
 from flyweight.errors import EmbedderRefusedError
@@ -23,7 +23,7 @@ def exchange(pool: ConnectionPool, path: str, headers: Mapping[str, str], body: 
     try:
         return pool.request("POST", path, headers, body, timeout_s)
     except ConnectionFailed as error:
-        raise TemporarilyUnavailable(str(error)) from None
+        raise TemporarilyUnavailable(str(error), isinstance(error, NobodyThere)) from None
 
 
 def parsed_object(response: Response, who: str) -> dict[str, Any]:

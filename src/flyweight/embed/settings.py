@@ -8,6 +8,17 @@ openai:<base-url>#<model>               the OpenAI-compatible call; a URL withou
 
 from __future__ import annotations
 
+from flyweight.embed.option_values import (
+    SECRET_OPTIONS,
+    choice_option,
+    count_option,
+    flag_option,
+    name_option,
+    number_option,
+    path_option,
+    text_option,
+    url_option,
+)
 from flyweight.errors import ConfigError
 
 TYPE_CHECKING = False
@@ -40,7 +51,6 @@ _KNOWN_OPTIONS = {
     "bedrock": (*_EVERY_REMOTE, "dualstack", "embedding_type", "fips", "normalize", "profile", "region"),
     "openai": (*_EVERY_REMOTE, "api_key"),
 }
-_SECRET_OPTIONS = ("api_key", "proxy")
 _MODEL_NAMES = {"v1": TITAN_V1, "v2": TITAN_V2}
 _WAY_OUT = (
     'the embedders are "static", "titan", "titan:v1", "titan:v2", "bedrock:<model id>" and "openai:<base-url>#<model>"'
@@ -55,7 +65,12 @@ class EmbedderSettings:
     dimensions: 0 until the service has been asked (flyweight.embed.remote.with_known_dimensions).
     normalize: None unless it was given; embedding_type: "float" or "binary".
     spec: canonical, without secrets; options: as given, which may hold secrets: see public_options.
-    Options that were not given are None, timeout_s (of one request) is 30 s.
+
+    Options, None where they were not given:
+    region, profile: of AWS. endpoint_url: another place for the service. ca_bundle: certificates to trust in place of
+    the system's. proxy: not the environment's. fips, dualstack: endpoints of AWS. timeout_s: of one request, 30.
+    max_in_flight, max_requests_per_s: bounds while indexing. price_per_million_tokens: US dollars, for estimates.
+    api_key: of an OpenAI-compatible service, else OPENAI_API_KEY.
     """
 
     __slots__ = (
@@ -93,20 +108,20 @@ class EmbedderSettings:
         self.base_url = base_url
         self.options = given
         self.dimensions = 0
-        self.region = _name(given, "region")
-        self.profile = _text(given, "profile")
-        self.endpoint_url = _url(given, "endpoint_url")
-        self.ca_bundle = _path(given, "ca_bundle")
-        self.proxy = _url(given, "proxy", userinfo=True)
-        self.fips = _flag(given, "fips")
-        self.dualstack = _flag(given, "dualstack")
-        self.normalize = _flag(given, "normalize")
-        self.embedding_type = _choice(given, "embedding_type", ("float", "binary"))
-        self.timeout_s = _number(given, "timeout_s", MAX_REQUEST_S) or DEFAULT_REQUEST_S
-        self.max_in_flight = _count(given, "max_in_flight", 1024)
-        self.max_requests_per_s = _number(given, "max_requests_per_s", 1e6)
-        self.price_per_million_tokens = _number(given, "price_per_million_tokens", 1e6, zero=True)
-        self.api_key = _text(given, "api_key")
+        self.region = name_option(given, "region")
+        self.profile = text_option(given, "profile")
+        self.endpoint_url = url_option(given, "endpoint_url")
+        self.ca_bundle = path_option(given, "ca_bundle")
+        self.proxy = url_option(given, "proxy", userinfo=True)
+        self.fips = flag_option(given, "fips")
+        self.dualstack = flag_option(given, "dualstack")
+        self.normalize = flag_option(given, "normalize")
+        self.embedding_type = choice_option(given, "embedding_type", ("float", "binary"))
+        self.timeout_s = number_option(given, "timeout_s", MAX_REQUEST_S) or DEFAULT_REQUEST_S
+        self.max_in_flight = count_option(given, "max_in_flight", 1024)
+        self.max_requests_per_s = number_option(given, "max_requests_per_s", 1e6)
+        self.price_per_million_tokens = number_option(given, "price_per_million_tokens", 1e6, zero=True)
+        self.api_key = text_option(given, "api_key")
         if model == TITAN_V1 and ("normalize" in given or self.embedding_type != "float"):
             raise ConfigError("titan v1 has neither normalize nor embedding_type: use titan:v2")
 
@@ -131,6 +146,8 @@ class EmbedderSettings:
         elif kind == "openai":
             url, _, model = rest.partition("#")
             settings = EmbedderSettings("openai", _openai_model(model), _base_url(url), options or {})
+            if settings.endpoint_url is not None:
+                settings.base_url = _base_url(settings.endpoint_url)
         else:
             raise ConfigError(f"unknown embedder {_shown(spec)}: {_WAY_OUT}")
         settings.dimensions = settings._chosen_dimensions(max_dimensions)
@@ -225,7 +242,7 @@ class EmbedderSettings:
     @property
     def public_options(self) -> dict[str, object]:
         """The options without secrets, as a file or a message may hold them."""
-        return {name: value for name, value in self.options.items() if name not in _SECRET_OPTIONS}
+        return {name: value for name, value in self.options.items() if name not in SECRET_OPTIONS}
 
     def matches(self, name_in_index: str, dimensions: int) -> bool:
         """Whether queries embedded with this can be compared with an index's vectors.
@@ -239,7 +256,7 @@ class EmbedderSettings:
         return self.dimensions in (0, dimensions)
 
     def _chosen_dimensions(self, most: int | None) -> int:
-        asked = _count(self.options, "dimensions", 1 << 16)
+        asked = count_option(self.options, "dimensions", 1 << 16)
         if most is not None and (isinstance(most, bool) or not isinstance(most, int) or most < 1):
             raise ConfigError(f"max_embedding_dim must be a positive whole number, not {most!r}")
         if asked is not None and most is not None and asked > most:
@@ -256,7 +273,7 @@ class EmbedderSettings:
 
     def __repr__(self) -> str:
         shown = "".join(
-            f", {name}={'***' if name in _SECRET_OPTIONS else repr(value)}" for name, value in self.options.items()
+            f", {name}={'***' if name in SECRET_OPTIONS else repr(value)}" for name, value in self.options.items()
         )
         return f"EmbedderSettings({self.spec!r}, dimensions={self.dimensions}{shown})"
 
@@ -310,86 +327,6 @@ def _base_url(text: str) -> str:
 
     url = split_url(text, "the base URL of an OpenAI-compatible embedder")
     return str(url) if url.path else f"{url}/v1"
-
-
-def _text(given: Mapping[str, object], name: str) -> str | None:
-    value = given.get(name)
-    if value is None:
-        return None
-    if not isinstance(value, str) or not value or not value.isprintable():
-        shown = "what was given" if name in _SECRET_OPTIONS else repr(value)
-        raise ConfigError(f"the embedder's option {name} must be text on one line, not {shown}")
-    return value
-
-
-def _name(given: Mapping[str, object], name: str) -> str | None:
-    """Text that becomes part of a host name."""
-    text = _text(given, name)
-    if text is not None and not (text.isascii() and text.replace("-", "").isalnum()):
-        raise ConfigError(f"the embedder's option {name} must be a name such as us-east-1, not {text!r}")
-    return text
-
-
-def _path(given: Mapping[str, object], name: str) -> str | None:
-    value = given.get(name)
-    if value is None:
-        return None
-    path = value if isinstance(value, str) else getattr(value, "__fspath__", lambda: None)()
-    if not isinstance(path, str) or not path or "\0" in path:
-        raise ConfigError(f"the embedder's option {name} must be the path of a file, not {value!r}")
-    return path
-
-
-def _url(given: Mapping[str, object], name: str, *, userinfo: bool = False) -> str | None:
-    text = _text(given, name)
-    if text is not None:
-        from flyweight.aws.url import split_url
-
-        split_url(text, f"the embedder's option {name}", userinfo=userinfo)
-    return text
-
-
-def _flag(given: Mapping[str, object], name: str) -> bool | None:
-    value = given.get(name)
-    if value is None or isinstance(value, bool):
-        return value
-    word = value.lower() if isinstance(value, str) else ""
-    if word in ("true", "yes", "on", "1"):
-        return True
-    if word in ("false", "no", "off", "0"):
-        return False
-    raise ConfigError(f"the embedder's option {name} must be true or false, not {value!r}")
-
-
-def _choice(given: Mapping[str, object], name: str, choices: tuple[str, ...]) -> str:
-    value = given.get(name, choices[0])
-    if value not in choices:
-        raise ConfigError(f"the embedder's option {name} must be {' or '.join(choices)}, not {value!r}")
-    return str(value)
-
-
-def _number(given: Mapping[str, object], name: str, most: float, *, zero: bool = False) -> float | None:
-    value = given.get(name)
-    if value is None:
-        return None
-    number = -1.0
-    if isinstance(value, (int, float, str)) and not isinstance(value, bool):
-        try:
-            number = float(value)
-        except (ValueError, OverflowError):
-            pass
-    if not (0 <= number <= most) or (number == 0 and not zero):
-        raise ConfigError(
-            f"the embedder's option {name} must be a {'' if zero else 'positive '}number up to {most:g}, not {value!r}"
-        )
-    return number
-
-
-def _count(given: Mapping[str, object], name: str, most: int) -> int | None:
-    number = _number(given, name, most)
-    if number is not None and number != int(number):
-        raise ConfigError(f"the embedder's option {name} must be a whole number, not {given[name]!r}")
-    return None if number is None else int(number)
 
 
 def _shown(spec: str) -> str:

@@ -156,13 +156,22 @@ class TitanEmbedder:
                 if corrected or not self._clock.correct(signed_at_s, date):
                     raise self._clock.refusal(signed_at_s, date)
                 corrected = True
+            elif kind in _OF_CREDENTIALS and "valid region" in message:
+                raise EmbedderRefusedError(
+                    f"Bedrock at {self._host} is not in {self._region}: {message}: the option region, or AWS_REGION, "
+                    "must name the region of the endpoint"
+                )
             elif kind in _OF_CREDENTIALS or is_expired(kind, message):
+                what = f"Bedrock in {self._region} does not accept the credentials: {kind}: {message}"
                 if renewed:
                     raise CredentialsError(
-                        f"Bedrock in {self._region} does not accept the credentials: {kind}: {message}: renew them "
-                        "(aws sso login, or new keys), or choose others by AWS_PROFILE or the option profile"
+                        f"{what}: renew them (aws sso login, or new keys), or choose others by AWS_PROFILE or the "
+                        "option profile"
                     )
-                self._valid_credentials(deadline, refused=credentials)
+                try:
+                    self._valid_credentials(deadline, refused=credentials)
+                except CredentialsError as error:
+                    raise CredentialsError(f"{what}; {error}") from None
                 renewed = True
             else:
                 self._refuse(response, kind, message, credentials)

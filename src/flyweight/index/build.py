@@ -15,6 +15,7 @@ from flyweight.errors import IndexWriteError, PathError
 from flyweight.index.embedding import LocalEmbedding, RemoteEmbedding
 from flyweight.index.manifest import manifest_path
 from flyweight.index.memory import PeakMemory
+from flyweight.index.own_directory import make_own_directory
 from flyweight.index.request import BuildRequest
 from flyweight.index.stats import IndexProgress, IndexStats
 from flyweight.index.team import Team
@@ -271,9 +272,6 @@ def _point_to_store(request: BuildRequest) -> None:
 
 def _make_index_directory(index_path: str) -> None:
     try:
-        os.makedirs(index_path, exist_ok=True)
-        if not os.listdir(index_path):  # only in a directory of our own: elsewhere it would hide the user's files
-            with open(os.path.join(index_path, ".gitignore"), "w") as file:
-                file.write("*\n")
+        make_own_directory(index_path)
     except OSError as error:
         raise IndexWriteError(f"cannot write to {index_path}: {error.strerror}") from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from flyweight import errors
-from flyweight.errors import BuildError
+from flyweight.errors import BuildError, EmbedderUnreachableError
 from flyweight.index.stats import IndexProgress
 from flyweight.index.vectors import GatewayVectors, LocalVectors
 
@@ -59,6 +59,7 @@ if TYPE_CHECKING:
 
 _LOOK_EVERY_S = 0.1
 _WORTH_SAYING_S = 5.0
+_FIRST_PATIENCE_S = 30.0
 _PENDING_SHARE = 8  # of a worker's memory: what it has cut and not yet got the vectors of
 
 
@@ -103,8 +104,10 @@ class RemoteEmbedding:
         cache_path: str | None = None,
         max_requests: int | None = None,
         max_tokens: int | None = None,
+        first_patience_s: float = _FIRST_PATIENCE_S,
     ) -> None:
-        """settings: with known dimensions. cache_path: directory of the embedding cache, None for the usual one."""
+        """first_patience_s: how long a service may fail that has never answered; one that has is given minutes.
+        settings: with known dimensions. cache_path: directory of the embedding cache, None for the usual one."""
         self._settings = settings
         self._cache_path = cache_path
         self._max_requests = max_requests
@@ -113,6 +116,7 @@ class RemoteEmbedding:
         self.dimensions = settings.dimensions
         self._gateway: Gateway | None = None
         self._halted: tuple[str, str] | None = None
+        self._first_patience_s = first_patience_s
         self._looked = 0.0
 
     @property
@@ -125,8 +129,18 @@ class RemoteEmbedding:
             now = time.monotonic()
             if now - self._looked >= _LOOK_EVERY_S:
                 self._looked = now
-                self._halted = self._gateway.halted()
+                self._halted = self._gateway.halted() or self._never_answered()
         return self._halted is not None
+
+    def _never_answered(self) -> tuple[str, str] | None:
+        """A wrong address is not worth the patience that an outage in the middle of a long run is."""
+        assert self._gateway is not None
+        usage = self._gateway.usage()
+        if usage.requests or usage.throttled or usage.failing_s < self._first_patience_s:
+            return None
+        message = f"{self._settings.spec} has not answered at all for {usage.failing_s:.0f} s: {usage.last_failure}"
+        self._gateway.stop()
+        return EmbedderUnreachableError.__name__, message
 
     def start(self) -> None:
         from flyweight.embed.gateway import Gateway

@@ -14,6 +14,8 @@ LOCK_NAME = "lock"
 # A child forked by a writer that was killed may hold the lock until the kernel is done with it, and a look at who
 # holds it takes it for a moment: neither is another writer.
 _PATIENCE_S = 0.5
+# Longer when whoever took it is dead: what still holds it is a process of his that is about to notice.
+_PATIENCE_WITH_THE_DEAD_S = 20.0
 
 
 class WriterLock:
@@ -40,16 +42,21 @@ class WriterLock:
             os.pwrite(self._fd, str(os.getpid()).encode(), 0)
 
     def _taken(self) -> bool:
-        deadline = time.monotonic() + _PATIENCE_S
+        began = time.monotonic()
         while True:
             try:
                 fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
-                if time.monotonic() > deadline:
+                waited_s = time.monotonic() - began
+                if waited_s > (_PATIENCE_WITH_THE_DEAD_S if self._holder_is_dead() else _PATIENCE_S):
                     return False
                 time.sleep(0.01)
             else:
                 return True
+
+    def _holder_is_dead(self) -> bool:
+        holder = os.pread(self._fd, 32, 0).strip()
+        return holder.isdigit() and not os.path.exists(f"/proc/{holder.decode()}")
 
     @property
     def fd(self) -> int:

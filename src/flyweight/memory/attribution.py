@@ -109,9 +109,20 @@ class Attribution(_Sums):
     the rollup still, and the difference lies in the unnamed row or is missing from the largest one.
     named_share: 0 to 1, of RSS. tracked: whether live blocks are behind the rows. estimated: whether they are samples.
     elapsed_ms: what the account took.
+    store_private_bytes: not of this process: private memory of the process that holds its LanceDB index; an engine
+    knows it, else it is 0.
     """
 
-    __slots__ = ("agreed", "elapsed_ms", "estimated", "named_share", "rollup", "rows", "tracked")
+    __slots__ = (
+        "agreed",
+        "elapsed_ms",
+        "estimated",
+        "named_share",
+        "rollup",
+        "rows",
+        "store_private_bytes",
+        "tracked",
+    )
 
     def __init__(self, rows: list[AttributionRow], rollup: Mapping[str, int], elapsed_ms: float) -> None:
         self.rows = sorted(rows, key=lambda row: (-row.rss_bytes, row.kind, row.name))
@@ -121,6 +132,7 @@ class Attribution(_Sums):
         self.agreed, self.tracked = bool(rollup["agreed"]), bool(rollup["tracked"])
         self.estimated = bool(rollup["estimated"])
         self.elapsed_ms = elapsed_ms
+        self.store_private_bytes = 0
         unnamed = sum(row.rss_bytes for row in rows if row.kind == UNNAMED)
         self.named_share = 1 - unnamed / self.rss_bytes if self.rss_bytes else 1.0
 

@@ -35,6 +35,8 @@ def _summary(account: Attribution) -> str:
         f"{size_text(account.shared_bytes)}; proportional {size_text(account.pss_bytes)}{swapped}. "
         f"{account.named_share:.2%} has a name."
     )
+    if account.store_private_bytes:
+        first += f"\nBeside it, the store process holds {size_text(account.store_private_bytes)} private."
     if not account.tracked:
         return f"{first}\nNothing is being recorded, so heaps are one row each: memory.start() tells packages apart."
     if account.estimated:

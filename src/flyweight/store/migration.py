@@ -135,7 +135,11 @@ class Migrated:
 
 
 def migrate(
-    given_source: Place, target: Place, *, force: bool = False, progress: Callable[[IndexProgress], object] | None = None
+    given_source: Place,
+    target: Place,
+    *,
+    force: bool = False,
+    progress: Callable[[IndexProgress], object] | None = None,
 ) -> Migrated:
     """Copies the index at `given_source` to `target`, which is written in one step at the end; the source stays.
 

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from flyweight import __version__
+from flyweight.errors import ConfigError
 from flyweight.memory.interpreter import refusal
 from flyweight.observe.bench import published
-from flyweight.observe.bench.configurations import Configuration
+from flyweight.observe.bench.configurations import TARGET_BYTES, Configuration
 from flyweight.observe.bench.job import Job
-from flyweight.observe.bench.measurement import TARGET_BYTES, Effort, Run, measure
+from flyweight.observe.bench.measurement import Effort, Run, measure
 from flyweight.observe.bench.peers import PEERS, PeerMissing, measure_peer
 from flyweight.observe.bench.verdicts import growth_of, recommended
 
@@ -33,16 +34,24 @@ def compare(
 ) -> dict[str, Any]:
     """Measures `chosen`, and the peers that `peers_python` has (None: no peers); `say` hears what is under way.
 
-    Raises ProcessEnded when one of ours fails. A peer that cannot be measured is listed with the reason.
+    Raises ProcessEnded when one of ours fails, ConfigError when none can be measured. What cannot be measured beside
+    others, of ours or of peers, is listed with the reason.
     """
     began = time.time()
     with tempfile.TemporaryDirectory(prefix="flyweight-bench-") as directory:
         work = Path(directory)
         tree = job.copy_to(work / "tree")
-        runs = []
+        runs: list[Run] = []
+        missing_configurations: list[dict[str, str]] = []
         for configuration in chosen:
+            if configuration.missing:
+                missing_configurations.append({"name": configuration.name, "reason": configuration.missing})
+                continue
             say(f"{configuration.name}: {configuration.code()}")
             runs.append(measure(configuration, job, tree, work, effort))
+        if not runs:
+            reasons = sorted({each["reason"] for each in missing_configurations})
+            raise ConfigError(f"nothing of what was asked for can be measured here: {'; '.join(reasons)}")
         measured_peers: list[Run] = []
         missing: list[dict[str, str]] = []
         for name in PEERS if peers_python is not None else ():
@@ -68,6 +77,7 @@ def compare(
         "target_bytes": TARGET_BYTES,
         "runs": [_with_growth(run) for run in runs],
         "peers": [_with_growth(run) for run in measured_peers],
+        "missing_configurations": missing_configurations,
         "missing_peers": missing,
         "not_recorded": refusal() or "",
         "recommendation": recommended(runs).to_dict(),

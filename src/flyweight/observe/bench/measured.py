@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _TRACKED = "tracked" in sys.argv[1:]
 _PAUSE_S = 0.1
+_OBJECTS = ("embedder_settings", "store_location")
 if _TRACKED:
     from flyweight import memory
 
@@ -107,7 +108,8 @@ def main() -> None:
         verb, *fields = line.rstrip("\n").split("\t")
         if verb == "init":
             engine = _opened(fields)
-            answer = "\t".join(f"{name}={getattr(engine.config, name)}" for name in engine.config.__slots__)
+            names = [name for name in engine.config.__slots__ if name not in _OBJECTS]
+            answer = "\t".join(f"{name}={getattr(engine.config, name)}" for name in names)
         elif engine is None:
             answer = "no engine yet"
         elif verb == "index":

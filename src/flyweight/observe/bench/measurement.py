@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 import json
-import os
 import py_compile
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from flyweight.memory.interpreter import refusal
-from flyweight.observe.bench.configurations import Configuration
+from flyweight.observe.bench.configurations import DEFAULT_EMBEDDER, DEFAULT_STORE, TARGET_BYTES, Configuration
 from flyweight.observe.bench.job import Job
 from flyweight.observe.bench.line_process import BareInterpreter, LineProcess
-from flyweight.observe.process_memory import Memory, PeakSampler
+from flyweight.observe.bench.process_roles import BUILDERS, GATEWAY, STORE, RolePeaks, memory_by_role
+from flyweight.observe.process_memory import Memory
 
 PHASES = ("Initial", "After Init", "After Index", "After Queries", "Final")
-TARGET_BYTES = 3_000_000
 _MEASURED = Path(__file__).with_name("measured.py")
 _TIMEOUT_S = 300.0
 # Below two seconds, eight ticks of the profiler's clock, it gives no verdict on a steady state.
 _LEAST_WINDOW_S = 2.5
+# With five queries sixty new ones between two looks: more than a cache of the default size holds.
+_REPEATS_BESIDE = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,11 @@ class Effort:
 
 @dataclass(frozen=True, slots=True)
 class PhaseMemory:
-    """A process and a bare interpreter at the same instant; the peak of its builders' private memory since the last."""
+    """A process, the store process it has started and a bare interpreter at the same instant.
+
+    The peaks are of private memory since the last phase: of its builders, of their embedding gateway, and of store
+    processes, the builders' own included.
+    """
 
     name: str
     memory: Memory
@@ -50,10 +56,18 @@ class PhaseMemory:
     elapsed_s: float
     builder_peak_bytes: int = 0
     builders: int = 0
+    store: Memory = field(default_factory=Memory)
+    gateway_peak_bytes: int = 0
+    store_peak_bytes: int = 0
 
     @property
     def over_bare_bytes(self) -> int:
         return (self.memory - self.bare).private_bytes
+
+    @property
+    def together_rss_bytes(self) -> int:
+        """Of the process and its store process; what they share is counted twice."""
+        return self.memory.rss_bytes + self.store.rss_bytes
 
     def to_dict(self) -> dict[str, object]:
         return {
@@ -67,6 +81,11 @@ class PhaseMemory:
             "elapsed_s": round(self.elapsed_s, 4),
             "builder_peak_bytes": self.builder_peak_bytes,
             "builders": self.builders,
+            "store_rss_bytes": self.store.rss_bytes,
+            "store_private_bytes": self.store.private_bytes,
+            "store_pss_bytes": self.store.pss_bytes,
+            "store_peak_bytes": self.store_peak_bytes,
+            "gateway_peak_bytes": self.gateway_peak_bytes,
         }
 
 
@@ -88,6 +107,14 @@ class Run:
     store_bytes: int = 0
     attribution: dict[str, Any] | None = None
     tracked: dict[str, Any] | None = None
+    embedder: str = DEFAULT_EMBEDDER
+    store: str = DEFAULT_STORE
+    target_bytes: int = TARGET_BYTES
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether nothing runs beside the engine."""
+        return (self.embedder, self.store) == (DEFAULT_EMBEDDER, DEFAULT_STORE)
 
     def phase(self, name: str) -> PhaseMemory:
         return next(phase for phase in self.phases if phase.name == name)
@@ -105,6 +132,9 @@ class Run:
             "store_bytes": self.store_bytes,
             "attribution": self.attribution,
             "tracked": self.tracked,
+            "embedder": self.embedder,
+            "store": self.store,
+            "target_bytes": self.target_bytes,
         }
 
 
@@ -124,11 +154,20 @@ def measure_plainly(configuration: Configuration, job: Job, tree: Path, work: Pa
     Raises ProcessEnded when the measured process fails.
     """
     folder = Path(tempfile.mkdtemp(prefix="plain-", dir=work))
-    run = Run(configuration.name, "flyweight", configuration.code())
-    with BareInterpreter() as bare, _started(folder) as process:
-        watch_job(run, process, bare, job, tree, _fields(configuration, folder / "index"), effort)
+    run = Run(
+        configuration.name,
+        "flyweight",
+        configuration.code(),
+        embedder=configuration.embedder,
+        store=configuration.store,
+        target_bytes=configuration.target_bytes,
+    )
+    fields = opening_fields(configuration, folder)
+    with BareInterpreter() as bare, measured_process(configuration, folder) as process:
+        watch_job(run, process, bare, job, tree, fields, _fitting(effort, configuration))
         run.attribution = json.loads(process.tell("attribution"))
-    run.store_bytes = sum(file.stat().st_size for file in (folder / "index").iterdir())
+    kept = (folder / "index", folder / "lance")
+    run.store_bytes = sum(file.stat().st_size for place in kept for file in place.rglob("*") if file.is_file())
     return run
 
 
@@ -139,11 +178,23 @@ def watch_job(
     process.answer()
     since = time.perf_counter()
 
-    def phase(name: str, builders: PeakSampler | None = None) -> None:
+    def phase(name: str, peaks: RolePeaks | None = None) -> None:
         nonlocal since
         elapsed_s = time.perf_counter() - since
-        peak = (builders.peak.private_bytes, builders.most_processes) if builders else (0, 0)
-        run.phases.append(PhaseMemory(name, process.memory(), bare.memory(), elapsed_s, *peak))
+        held = peaks.peak_bytes if peaks is not None else {}
+        run.phases.append(
+            PhaseMemory(
+                name,
+                process.memory(),
+                bare.memory(),
+                elapsed_s,
+                held.get(BUILDERS, 0),
+                peaks.most if peaks is not None else 0,
+                memory_by_role(process.pid).get(STORE, Memory()),
+                held.get(GATEWAY, 0),
+                held.get(STORE, 0),
+            )
+        )
         since = time.perf_counter()
 
     def growth_point() -> None:
@@ -163,9 +214,9 @@ def watch_job(
     phase("After Init")
     settings = dict(setting.split("=", 1) for setting in in_force.split("\t") if "=" in setting)
     run.settings = {name: value for name, value in settings.items() if name != "index_path"}
-    with PeakSampler(process.pid, include_root=False) as builders:
+    with RolePeaks(process.pid) as peaks:
         run.chunks = int(process.tell("index", tree))
-    phase("After Index", builders)
+    phase("After Index", peaks)
     run.queries += [_asked(process, query) for query in job.queries]
     phase("After Queries")
     asked = 2 * len(job.queries)
@@ -195,9 +246,10 @@ def _asked(process: LineProcess, query: str) -> dict[str, Any]:
 
 def _tracked_run(configuration: Configuration, job: Job, tree: Path, work: Path, effort: Effort) -> dict[str, Any]:
     folder = Path(tempfile.mkdtemp(prefix="tracked-", dir=work))
-    with _started(folder, "tracked") as process:
+    effort = _fitting(effort, configuration)
+    with measured_process(configuration, folder, "tracked") as process:
         process.answer()
-        process.tell("init", *_fields(configuration, folder / "index"))
+        process.tell("init", *opening_fields(configuration, folder))
         process.tell("index", tree)
         for query in job.queries:
             process.tell("query", query)
@@ -205,18 +257,33 @@ def _tracked_run(configuration: Configuration, job: Job, tree: Path, work: Path,
         process.tell("answered")
         process.tell("many", effort.repeats, *job.queries)
         process.tell("settle", effort.window_s + 1, job.queries[0])
-        explained = json.loads(process.tell("explain", effort.window_s, TARGET_BYTES))
+        explained = json.loads(process.tell("explain", effort.window_s, configuration.target_bytes))
     assert isinstance(explained, dict)
     return explained
 
 
-def _started(directory: Path, *arguments: str) -> LineProcess:
-    """The measured process. It runs from bytecode: what the compiler leaves behind is no engine's."""
-    program = py_compile.compile(str(_MEASURED), str(directory / "measured.pyc"), doraise=True)
+def _fitting(effort: Effort, configuration: Configuration) -> Effort:
+    """Where a query goes to another process it takes milliseconds instead of a tenth of one: fewer show as much. But
+    the caches, which grow as they fill, have to be full when growth is first looked at."""
+    return effort if configuration.is_plain else replace(effort, repeats=_REPEATS_BESIDE)
+
+
+@contextmanager
+def measured_process(configuration: Configuration, folder: Path, *arguments: str) -> Iterator[LineProcess]:
+    """The process that is measured (measured.py), in `folder`, with what its embedder and store need around it.
+
+    It runs from bytecode: what the compiler leaves behind is no engine's.
+    """
+    program = py_compile.compile(str(_MEASURED), str(folder / "measured.pyc"), doraise=True)
     command = [sys.executable, "-P", str(program), *arguments]
-    return LineProcess(command, dict(os.environ), directory=directory, keep_errors=True, timeout_s=_TIMEOUT_S)
+    with (
+        configuration.environment(folder) as environment,
+        LineProcess(command, environment, directory=folder, keep_errors=True, timeout_s=_TIMEOUT_S) as process,
+    ):
+        yield process
 
 
-def _fields(configuration: Configuration, index: Path) -> Sequence[str]:
-    settings = {"index_path": str(index), **configuration.settings}
+def opening_fields(configuration: Configuration, folder: Path) -> Sequence[str]:
+    """The fields of `init` that open an engine of this configuration in `folder`."""
+    settings = {"index_path": str(folder / "index"), **configuration.settings}
     return [f"{name}={type(value).__name__}:{value}" for name, value in settings.items()]

@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from flyweight.observe.bench.certificate import CertificateMissing, make_certificate
+from flyweight.observe.bench.configurations import without_services
 from flyweight.observe.bench.job import Job
 from flyweight.observe.bench.line_process import BareInterpreter, LineProcess, ProcessEnded
 from flyweight.observe.bench.measurement import Effort, Run, watch_job
@@ -31,14 +33,13 @@ def _nothing(python: str, work: Path) -> Iterator[Mapping[str, str]]:
 
 @contextmanager
 def _titan(python: str, work: Path) -> Iterator[Mapping[str, str]]:
-    with TitanStandIn() as server:
-        yield {
-            "FLYWEIGHT_BENCH_ENDPOINT": server.endpoint,
-            "AWS_EC2_METADATA_DISABLED": "true",
-            "AWS_CONFIG_FILE": os.devnull,
-            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-            "NO_PROXY": "127.0.0.1",
-        }
+    # Over TLS, as ours.
+    try:
+        server = TitanStandIn(make_certificate(work))
+    except CertificateMissing as error:
+        raise PeerMissing(str(error)) from None
+    with server:
+        yield server.environment(work / "cache")
 
 
 @contextmanager
@@ -67,8 +68,8 @@ PEERS: dict[str, Peer] = {
     "lancedb + boto3": Peer(
         "lancedb_boto3",
         ("lancedb", "boto3"),
-        "imports, a Bedrock client, one signed Titan request of 1,536 dimensions per chunk and query to a server on "
-        "loopback, a LanceDB table without an index, cosine search; no TLS, no network, no model",
+        "imports, a Bedrock client, one signed Titan request of 1,536 dimensions per chunk and query over TLS to a server "
+        "on loopback, a LanceDB table without an index, cosine search; no network, no model",
         _titan,
     ),
     "chroma": Peer(
@@ -93,22 +94,29 @@ def measure_peer(name: str, python: str, job: Job, tree: Path, work: Path, effor
     folder.mkdir(parents=True)
     run = Run(name, "peer", f"{versions}: {peer.exercised}")
     try:
-        with (
-            peer.surroundings(python, folder) as variables,
-            BareInterpreter(python) as bare,
-            LineProcess(
-                [python, str(_PROGRAMS / f"{peer.program}.py")],
-                {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONSAFEPATH": "", **variables},
-                directory=folder,
-                keep_errors=True,
-                timeout_s=_TIMEOUT_S,
-            ) as process,
-        ):
+        with BareInterpreter(python) as bare, peer_process(name, python, folder) as process:
             # They take milliseconds where ours takes a tenth of one: fewer queries show as much.
             watch_job(run, process, bare, job, tree, (), replace(effort, repeats=max(1, effort.repeats // 5)))
     except (ProcessEnded, OSError, subprocess.TimeoutExpired) as error:
         raise PeerMissing(str(error)) from None
     return run
+
+
+@contextmanager
+def peer_process(name: str, python: str, folder: Path) -> Iterator[LineProcess]:
+    """A peer's program, in `folder`, with what it needs around it. Raises PeerMissing."""
+    peer = PEERS[name]
+    with (
+        peer.surroundings(python, folder) as variables,
+        LineProcess(
+            [python, str(_PROGRAMS / f"{peer.program}.py")],
+            {**without_services(os.environ), "PYTHONDONTWRITEBYTECODE": "1", "PYTHONSAFEPATH": "", **variables},
+            directory=folder,
+            keep_errors=True,
+            timeout_s=_TIMEOUT_S,
+        ) as process,
+    ):
+        yield process
 
 
 def write_token_table(python: str, directory: Path) -> None:

@@ -20,6 +20,7 @@ def sections(document: Document) -> list[Section]:
     ours, peers = document["runs"], document["peers"]
     shown = [_job(document), *(_phases(run, document) for run in ours)]
     shown += [_side_by_side_rss(ours + peers, document), _side_by_side_private(ours + peers)]
+    shown += _beside_the_resident(ours + peers)
     shown += [*(_queries(run) for run in ours), _query_times(ours + peers)]
     for run in ours:
         shown.append(distribution(run))
@@ -27,6 +28,9 @@ def sections(document: Document) -> list[Section]:
             shown += [inside(run), components_by_phase(run)]
     shown += [_estimates(document), _target(document), *(_growth(run) for run in ours)]
     shown += [_verdicts(document), _recommendation(document)]
+    if document["missing_configurations"]:
+        missing = [(each["name"], each["reason"]) for each in document["missing_configurations"]]
+        shown.append(Section("Not measured", ("", "why"), missing))
     if peers or document["missing_peers"]:
         shown.append(_peers(document))
     return shown
@@ -45,13 +49,16 @@ def _job(document: Document) -> Section:
             f"Python {machine['python']}, Linux {machine['kernel']}, {machine['processor']}, {machine['cores']} cores. "
             "MB are 10⁶ bytes. Every run is a process of its own.",
             "Private memory is counted over a bare interpreter that was alive at the same time: what the system "
-            "would get back. Builder processes have their own column, and are gone when it is written.",
+            "would get back. Processes that an engine starts have columns of their own: builders and their embedding "
+            "gateway are gone when a phase is written, so theirs is the peak; a LanceDB store process lives on while "
+            "it is asked.",
         ),
     )
 
 
 def _phases(run: Mapping[str, Any], document: Document) -> Section:
     published = document["published"]
+    beside = _columns_beside(run)
     rows = []
     before = None
     for phase in run["phases"]:
@@ -65,6 +72,7 @@ def _phases(run: Mapping[str, Any], document: Document) -> Section:
                 mb_text(over),
                 change_text(over, before and before["private_over_bare_bytes"]),
                 mb_text(phase["builder_peak_bytes"]) if phase["builders"] else "",
+                *(mb_text(phase[key]) if phase[key] else "" for key in beside),
                 f"{phase['elapsed_s']:.3f}",
                 _quoted(published["rss_mb"], phase["name"]),
             )
@@ -80,6 +88,7 @@ def _phases(run: Mapping[str, Any], document: Document) -> Section:
             "over bare",
             "±",
             "builders' peak MB",
+            *(f"{_BESIDE[key]} MB" for key in beside),
             "seconds",
             f"{published['name']}, RSS",
         ),
@@ -89,6 +98,41 @@ def _phases(run: Mapping[str, Any], document: Document) -> Section:
             "measured from outside by smaps_rollup.",
         ),
     )
+
+
+# What runs beside a resident, by its key in a phase.
+_BESIDE = {
+    "gateway_peak_bytes": "gateway's peak",
+    "store_peak_bytes": "store's peak",
+    "store_rss_bytes": "store process, RSS",
+    "store_private_bytes": "store process, private",
+}
+
+
+def _columns_beside(run: Mapping[str, Any]) -> list[str]:
+    """Keys of what this run had beside its resident at any time."""
+    return [key for key in _BESIDE if any(phase.get(key) for phase in run["phases"])]
+
+
+def _beside_the_resident(runs: Sequence[Mapping[str, Any]]) -> list[Section]:
+    """What a store process costs by phase; nothing where no run had one."""
+    if not any("store_rss_bytes" in _columns_beside(run) for run in runs):
+        return []
+    rows = [
+        (
+            phase["name"],
+            *(mb_text(_phase(run, phase["name"])["rss_bytes"] + _phase(run, phase["name"])["store_rss_bytes"]) for run in runs),
+        )
+        for phase in runs[0]["phases"]
+    ]
+    return [
+        Section(
+            "Resident and store process together, RSS by phase (MB)",
+            ("phase", *_names(runs)),
+            rows,
+            notes=("What both map is counted twice. A store process ends when it has not been asked for a while.",),
+        )
+    ]
 
 
 def _side_by_side_rss(runs: Sequence[Mapping[str, Any]], document: Document) -> Section:
@@ -169,15 +213,16 @@ def _estimates(document: Document) -> Section:
 
 
 def _target(document: Document) -> Section:
-    target = document["target_bytes"]
     rows = []
     for run in document["runs"] + document["peers"]:
+        target = run["target_bytes"]
         final = run["phases"][-1]
         over = final["private_over_bare_bytes"]
         rows.append(
             (
                 run["name"],
                 mb_text(over),
+                f"{target / 1e6:.0f}",
                 percent_text(over, target),
                 f"{mb_text(target - over)} left" if over <= target else f"{over / target:.1f} times over",
                 "met" if over <= target else "missed",
@@ -185,12 +230,15 @@ def _target(document: Document) -> Section:
         )
     published = document["published"]
     final_mb = published["rss_mb"]["Final"]
-    rows.append((published["name"], f"{final_mb:.2f} (RSS)", "", "", "missed"))
+    rows.append((published["name"], f"{final_mb:.2f} (RSS)", f"{published['target_mb']:.0f}", "", "", "missed"))
     return Section(
-        f"Against the target of {target / 1e6:.0f} MB",
-        ("", "private over bare, MB", "of the target", "", ""),
+        f"Against the target of {document['target_bytes'] / 1e6:.0f} MB",
+        ("", "private over bare, MB", "target, MB", "of the target", "", ""),
         rows,
-        notes=("At the end, after all queries. The last row is quoted.",),
+        notes=(
+            "The resident at the end, after all queries. A client of Bedrock may have more, and one of a LanceDB store: "
+            "the column says how much. The last row is quoted.",
+        ),
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from flyweight.memory.trend import trend
-from flyweight.observe.bench.measurement import TARGET_BYTES, Run
+from flyweight.observe.bench.measurement import Run
 
 # What the default may cost more than the leanest before its larger cache and longer vectors are not worth it.
 _WORTH_BYTES = 500_000
@@ -69,13 +69,17 @@ class Recommendation:
 
 
 def recommended(runs: Sequence[Run], default: str = "default") -> Recommendation:
-    """The leanest of `runs`, unless the one named `default` costs hardly more and keeps the target too."""
+    """The leanest of `runs`, unless the one named `default` costs hardly more and keeps the target too.
+
+    Of runs with other embedders and stores, which are chosen for what they do, only where there are no plain ones.
+    """
+    runs = [run for run in runs if run.is_plain] or runs
     costs = {run.name: run.phase("Final").over_bare_bytes for run in runs}
     leanest = min(runs, key=lambda run: costs[run.name])
     plain = next((run for run in runs if run.name == default), leanest)
     dearer = costs[plain.name] - costs[leanest.name]
-    taken = plain if costs[plain.name] <= TARGET_BYTES and dearer <= _WORTH_BYTES else leanest
-    room = TARGET_BYTES - costs[taken.name]
+    taken = plain if costs[plain.name] <= plain.target_bytes and dearer <= _WORTH_BYTES else leanest
+    room = taken.target_bytes - costs[taken.name]
     where = f"{_mb(room)} below the target" if room >= 0 else f"{_mb(-room)} above the target"
     reason = f"{taken.name} ends at {_mb(costs[taken.name])} over a bare interpreter, {where}"
     if taken is not leanest:

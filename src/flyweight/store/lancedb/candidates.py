@@ -27,8 +27,8 @@ _SPARE = 4
 _SAMPLED_VECTORS = 512
 # The mean vector is taken again when the table has grown or shrunk by so much.
 _DRIFT = 0.1
-# Distances of a vector index are of quantized vectors: so many times the wanted are computed exactly.
-_REFINE_FACTOR = 3
+# Distances of a vector index are of quantized vectors: of so many times as many they are computed exactly.
+_REFINE_FACTOR = 2
 
 _DESCRIBING = ("path", "raw_path", "start_line", "end_line", "language", "kind", "symbol", "scope", "defined")
 _PLACE = ("path", "raw_path")

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from flyweight.config import SearchFilters
 
+_MAX_QUERY_BYTES = 4096  # as the native search: what is longer is a pasted file
+
 
 class StoreInfo:
     """What a store says of its index. generation grows with every change; live_chunks are those that are searched."""
@@ -104,7 +106,7 @@ class StoreClient:
         """
         stamp = self._stamp()
         info = self.manifest()
-        words = query.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+        words = query.encode("utf-8", "surrogatepass")[:_MAX_QUERY_BYTES].decode("utf-8", "ignore")
         try:
             generation, found = self._ask(
                 "search",
@@ -157,15 +159,17 @@ class StoreClient:
 
     def _answer(self, question: tuple[Any, ...]) -> tuple[Any, ...]:
         """Asks the process that runs, or a new one; another new one if that dies while it answers."""
-        died = []
-        for _ in range(2):
-            if self._store is None or not self._store.is_alive():
+        died: list[str] = []
+        while len(died) < 2:
+            fresh = self._store is None or not self._store.is_alive()
+            if fresh:
                 self._store = self._started()
             try:
                 return self._store.ask(question)  # type: ignore[no-any-return]
             except Gone as gone:
                 self._store = None
-                died.append(str(gone))
+                if fresh or not gone.idle:
+                    died.append(str(gone))
         raise StoreError(
             f"the store process for {self._location.spec} died while it answered, and so did the next one "
             f"({died[-1]}): FLYWEIGHT_DEBUG=1 shows what it says"

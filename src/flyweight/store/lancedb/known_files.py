@@ -48,7 +48,8 @@ class KnownFiles:
     def find(self, path: str) -> KnownLanceFile | None:
         raw = os.fsencode(path)
         row = self._database.execute(
-            "SELECT content_hash, name, skipped, size_bytes, mtime_ns, chunk_count, seen FROM files WHERE path = ?", (raw,)
+            "SELECT content_hash, name, skipped, size_bytes, mtime_ns, chunk_count, seen FROM files WHERE path = ?",
+            (raw,),
         ).fetchone()
         return None if row is None else KnownLanceFile(self, raw, row)
 
@@ -84,7 +85,9 @@ def write_known_files(table: LanceTable, path: str) -> None:
     )
     database.execute("BEGIN")
     for batch in table.batches(_COLUMNS, f"ordinal = {FILE_ORDINAL}"):
-        database.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?, 0)", map(_record, batch.to_pylist()))
+        database.executemany(
+            "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?, 0)", map(_record, batch.to_pylist())
+        )
     database.execute("COMMIT")
     database.close()
 

@@ -44,6 +44,12 @@ class StoreLocation:
                     f"unknown store option {key!r}: LanceDB stores know {', '.join(_OPTIONS)} and the options of "
                     f"object storage that begin with {', '.join(_STORAGE_PREFIXES)}"
                 )
+        for key in ("endpoint_url", "aws_endpoint"):
+            if "@" in given.get(key, ""):
+                raise ConfigError(f"store option {key} holds credentials: give them in the environment or in a profile")
+        timeout_s = given.get("timeout_s", "1")
+        if not timeout_s.replace(".", "", 1).isdigit():
+            raise ConfigError(f"store option timeout_s is a number of seconds, not {timeout_s!r}")
         table = given.pop("table", TABLE)
         if not table or table.startswith(".") or not all((c.isalnum() and c.isascii()) or c in "_-." for c in table):
             raise ConfigError(f"a table's name is of letters, digits, '_', '-' and '.', not {table!r}")

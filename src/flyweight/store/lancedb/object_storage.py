@@ -88,7 +88,7 @@ def _configured_endpoint(profile_name: str | None) -> str | None:
 
 
 def fault(location: StoreLocation, said: str) -> str | None:
-    """What a message of LanceDB's storage layer comes to, in a sentence with a way out; None where that is not known."""
+    """What a message of LanceDB's storage layer comes to, in a sentence with a way out; None when it is not known."""
     if "No space left on device" in said or "Disk quota exceeded" in said:
         return "no space is left on its device: what was committed stands; make room and run again"
     if "Permission denied" in said or "Read-only file system" in said:
@@ -102,7 +102,9 @@ def fault(location: StoreLocation, said: str) -> str | None:
         return "the credentials have expired: renew them and run again"
     refused = next((code for code in _REFUSALS if code in said), "403" if "status: 403" in said else "")
     if refused:
-        return f"access is refused ({refused}): check the credentials, and that they may read and write bucket {bucket!r}"
+        return (
+            f"access is refused ({refused}): check the credentials, and that they may read and write bucket {bucket!r}"
+        )
     if any(code in said for code in _WRONG_REGION):
         return f"bucket {bucket!r} is in another region: name it with the store option region=…"
     if "kind: Connect" in said or "dns error" in said or "tcp connect error" in said:

@@ -22,7 +22,6 @@ from flyweight.errors import (
     FlyweightError,
     IndexMismatchError,
     IndexMissingError,
-    IndexVersionError,
     StoreConflictError,
     StoreError,
 )
@@ -68,20 +67,19 @@ class TableWriter:
         """
         connection = self._connected()
         try:
-            table, info = connection.open_table()
+            self._table, info = connection.open_table()
         except IndexMissingError:
             if not rebuild:
-                self._table = connection.create_table(self._info)
+                self._table = connection.create_table(self._info, self._rows([]))
                 upkeep.ensure_terms_index(self._table)
             return
-        except IndexVersionError:
-            if not rebuild:
+        except FlyweightError:
+            if not rebuild or not connection.holds_index():
                 raise
             return
-        self._table = table
         if not rebuild:
             self._check(info)
-            upkeep.ensure_terms_index(table)
+            upkeep.ensure_terms_index(self._table)
 
     @property
     def generation(self) -> int:
@@ -102,8 +100,7 @@ class TableWriter:
             self._commit(lambda table: table.add(self._rows(spools)))
             return
         gone = of_files(replaced) if replaced else None
-        mark = None if self._location.is_local else writer_row(self._run, self._commits)
-        self._commit(lambda table: table.merge(self._rows(spools, mark), gone))
+        self._commit(lambda table: table.merge(self._rows(spools), gone))
 
     def replace(self, spools: list[str]) -> None:
         """All that the table is, in one commit: what was there before serves readers until then."""
@@ -118,8 +115,9 @@ class TableWriter:
         settings = self._info.dimensions, begun
         self._commit(lambda table: upkeep.keep(table, *settings, is_local=self._location.is_local))
 
-    def _rows(self, spools: list[str], first: dict[str, Any] | None = None) -> pa.RecordBatchReader:
+    def _rows(self, spools: list[str]) -> pa.RecordBatchReader:
         files = (file for spool in spools for file in read_spool(spool))
+        first = None if self._location.is_local else writer_row(self._run, self._commits)
         return pa.RecordBatchReader.from_batches(self._schema, batches(files, self._schema, first=first))
 
     def _commit(self, change: Callable[[LanceTable], object]) -> None:

@@ -58,7 +58,10 @@ def of_files(paths: Sequence[str]) -> str:
 def glob_expression(glob: str, *, admit: bool) -> str:
     """A regular expression (Rust's, of the crate regex) for the paths a glob matches: at least those (`admit`) or at
     most those, the same where the path is ASCII."""
-    pattern = os.fsencode(glob)
+    try:
+        pattern = os.fsencode(glob)
+    except UnicodeEncodeError:  # a surrogate that stands for no byte: glob_matches takes it so too
+        pattern = glob.encode("utf-8", "replace")
     while len(pattern) > 1 and pattern.endswith(b"/"):
         pattern = pattern[:-1]
     anchored = b"/" in pattern

@@ -83,16 +83,19 @@ class _Batch:
 def _rows_of(file: SpooledFile, vector_bytes: int) -> Iterator[tuple[dict[str, Any], bytes | None]]:
     path, raw_path = stored_path(file.path)
     of_all = {"path": path, "raw_path": raw_path, "file_hash": file.content_hash, "language": file.language}
-    yield {
-        **of_all,
-        "id": row_id(file.path, FILE_ORDINAL),
-        "ordinal": FILE_ORDINAL,
-        "text": file.between,
-        "size_bytes": file.size_bytes,
-        "mtime_ns": file.mtime_ns,
-        "skipped": file.skipped,
-        "chunk_count": len(file.chunks),
-    }, None
+    yield (
+        {
+            **of_all,
+            "id": row_id(file.path, FILE_ORDINAL),
+            "ordinal": FILE_ORDINAL,
+            "text": file.between,
+            "size_bytes": file.size_bytes,
+            "mtime_ns": file.mtime_ns,
+            "skipped": file.skipped,
+            "chunk_count": len(file.chunks),
+        },
+        None,
+    )
     for ordinal, chunk in enumerate(file.chunks):
         vector = file.vectors[ordinal * vector_bytes : (ordinal + 1) * vector_bytes]
         yield {**of_all, "id": row_id(file.path, ordinal), "ordinal": ordinal, **_chunk_columns(chunk)}, vector

@@ -13,6 +13,7 @@ from flyweight._build import chunk_terms
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Any
 
     from flyweight.index.chunk import Chunk
 
@@ -22,7 +23,18 @@ _BUFFER_BYTES = 128 * 1024
 class SpooledChunk:
     """A chunk as the table holds it. `terms` is what full-text search finds it by."""
 
-    __slots__ = ("end_byte", "end_line", "kind", "scope", "start_byte", "start_line", "symbol", "symbols", "terms", "text")
+    __slots__ = (
+        "end_byte",
+        "end_line",
+        "kind",
+        "scope",
+        "start_byte",
+        "start_line",
+        "symbol",
+        "symbols",
+        "terms",
+        "text",
+    )
 
     def __init__(
         self,
@@ -55,7 +67,17 @@ class SpooledFile:
     vectors: float32 little-endian, one row a chunk.
     """
 
-    __slots__ = ("between", "chunks", "content_hash", "language", "mtime_ns", "path", "size_bytes", "skipped", "vectors")
+    __slots__ = (
+        "between",
+        "chunks",
+        "content_hash",
+        "language",
+        "mtime_ns",
+        "path",
+        "size_bytes",
+        "skipped",
+        "vectors",
+    )
 
     def __init__(
         self,
@@ -84,7 +106,7 @@ class RowSpool:
     """A piece of an index on its way to a table. See `flyweight.store.Piece`."""
 
     def __init__(self, path: str) -> None:
-        self._file = open(path, "wb", buffering=_BUFFER_BYTES)
+        self._file = open(path, "wb", buffering=_BUFFER_BYTES)  # noqa: SIM115 - until `finish`
         self._size_bytes = 0
         self.file_count = 0
         self.chunk_count = 0
@@ -125,7 +147,7 @@ class RowSpool:
         self._file.close()
         return self._size_bytes
 
-    def _write(self, record: tuple[object, ...]) -> None:
+    def _write(self, record: tuple[Any, ...]) -> None:
         data = marshal.dumps(record)
         self._file.write(data)
         self._size_bytes += len(data)
@@ -134,8 +156,10 @@ class RowSpool:
 
 def read_spool(path: str) -> Iterator[SpooledFile]:
     """The files of a finished spool, one at a time."""
-    size_bytes = os.path.getsize(path)
+    end = os.path.getsize(path)
     with open(path, "rb") as file:
-        while file.tell() < size_bytes:
-            *fields, rows = marshal.load(file)
-            yield SpooledFile(*fields, [SpooledChunk(*row) for row in rows])
+        while file.tell() < end:
+            name, language, content_hash, size_bytes, mtime_ns, *more, rows = marshal.load(file)
+            skipped, between, vectors = more
+            chunks = [SpooledChunk(*row) for row in rows]
+            yield SpooledFile(name, language, content_hash, size_bytes, mtime_ns, skipped, between, vectors, chunks)

@@ -46,7 +46,12 @@ def _let_go() -> None:
 
 
 class Gone(Exception):
-    """The process ended while it was asked; says how."""
+    """The process ended while it was asked; says how. idle: in good order, because nobody had asked for so long."""
+
+    def __init__(self, status: int) -> None:
+        code = os.waitstatus_to_exitcode(status)
+        super().__init__(f"ended by signal {-code}" if code < 0 else f"ended with status {code}")
+        self.idle = status == 0
 
 
 class StoreProcess:
@@ -57,7 +62,11 @@ class StoreProcess:
     def __init__(self, location: StoreLocation, idle_s: float) -> None:
         from _socket import socketpair
 
-        ours, theirs = socketpair()
+        self._status: int | None = 0  # nothing to end yet
+        try:
+            ours, theirs = socketpair()
+        except OSError as error:
+            raise StoreError(f"cannot start the store process for {location.spec}: {error.strerror}") from None
         debug = bool(os.environ.get("FLYWEIGHT_DEBUG"))
         actions: list[Any] = [
             (os.POSIX_SPAWN_DUP2, theirs.fileno(), 0),
@@ -65,7 +74,6 @@ class StoreProcess:
         ]
         if not debug:  # LanceDB's warnings are not for those who asked for hits
             actions.append((os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0))
-        self._status: int | None = 0
         try:
             self._pid = os.posix_spawn(
                 sys.executable,
@@ -109,7 +117,7 @@ class StoreProcess:
             if answer is None:
                 self.close()
         if answer is None:
-            raise Gone(self._fate())
+            raise Gone(self._status or 0)
         return answer
 
     def is_alive(self) -> bool:
@@ -142,12 +150,11 @@ class StoreProcess:
             self._status = 0
             return
         try:
-            os.kill(self._pid, _SIGKILL)
-        except ProcessLookupError:
-            pass
-        try:
-            _, self._status = os.waitpid(self._pid, 0)
-        except ChildProcessError:
+            pid, self._status = os.waitpid(self._pid, os.WNOHANG)
+            if not pid:  # it is still ours: its number cannot have passed to another
+                os.kill(self._pid, _SIGKILL)
+                _, self._status = os.waitpid(self._pid, 0)
+        except (ChildProcessError, ProcessLookupError):  # somebody waits for all children of this program
             self._status = 0
 
     def _wait(self) -> None:
@@ -170,7 +177,3 @@ class StoreProcess:
         except OSError:
             return False
         return True
-
-    def _fate(self) -> str:
-        code = os.waitstatus_to_exitcode(self._status or 0)
-        return f"ended by signal {-code}" if code < 0 else f"ended with status {code}"

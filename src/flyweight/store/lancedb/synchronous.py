@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from flyweight.errors import FlyweightError
-from flyweight.store.lancedb.table import arrow_schema, check_schema, is_missing, missing_table, not_installed, unusable
+from flyweight.errors import FlyweightError, StoreConflictError, StoreError
+from flyweight.store.lancedb.table import check_schema, is_index, is_missing, missing_table, not_installed, unusable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
@@ -46,10 +46,22 @@ class LanceConnection:
         table = LanceTable(self, self.run(self._core.open_table, self._location.table))
         return table, check_schema(self._location, table.schema())
 
-    def create_table(self, info: TableInfo) -> LanceTable:
-        """A new, empty table."""
-        schema = arrow_schema(info)
-        return LanceTable(self, self.run(self._core.create_empty_table, self._location.table, "create", schema))
+    def holds_index(self) -> bool:
+        """Whether the table is one of ours, in whatever state."""
+        table = LanceTable(self, self.run(self._core.open_table, self._location.table))
+        return is_index(table.schema())
+
+    def create_table(self, info: TableInfo, rows: pa.RecordBatchReader) -> LanceTable:
+        """A new table with these rows; the one that another has made meanwhile, if it is of the same kind."""
+        try:
+            return LanceTable(self, self.run(self._core.create_table, self._location.table, "create", rows))
+        except StoreError as error:
+            if "already exists" not in str(error.__cause__):
+                raise
+        table, theirs = self.open_table()
+        if theirs.metadata() != info.metadata():
+            raise StoreConflictError(f"another process has made another index at {self._location.uri} at this moment")
+        return table
 
     def replace_table(self, rows: pa.RecordBatchReader) -> LanceTable:
         """A table with these rows, in place of what was there."""

@@ -41,7 +41,7 @@ COLUMNS = (
     ("scope", "string"),
     ("defined", "list<item: string>"),
     ("terms", "string"),  # _build.chunk_terms; null in file rows
-    ("text", "binary"),
+    ("text", "binary"),  # of a file row: what lies between its chunks, so that the file can be had back
     ("vector", "fixed_size_list"),  # of float32, of length one or zero; null in file rows
     ("size_bytes", "int64"),
     ("mtime_ns", "int64"),
@@ -113,6 +113,11 @@ def check_schema(location: StoreLocation, schema: Any) -> TableInfo:
     return TableInfo(said["embedder"], int(said["dimensions"]), said.get("root", ""))
 
 
+def is_index(schema: Any) -> bool:
+    """Whether the schema is one of ours, whatever its format and state."""
+    return "format" in _metadata(schema.metadata or {})
+
+
 def missing_table(location: StoreLocation) -> IndexMissingError:
     return IndexMissingError(
         f"there is no index at {location.uri} (table {location.table!r}): "
@@ -181,6 +186,8 @@ def not_installed(error: ImportError) -> StoreError:
 def is_missing(error: BaseException) -> bool:
     """Whether LanceDB says that there is no such table."""
     said = str(error).lower()
+    if "<error>" in said:  # the storage service's own: a bucket or a key that does not exist
+        return False
     return isinstance(error, FileNotFoundError) or "was not found" in said or "does not exist" in said
 
 

@@ -1,12 +1,10 @@
 # mypy: ignore-errors
 """What the starting report did: vectors from Titan by boto3, kept and searched in LanceDB.
 
-FLYWEIGHT_BENCH_ENDPOINT names the server that stands in for Bedrock. No credentials are looked for.
+The server that stands in for Bedrock, its certificate and credentials are found in the environment, as any are.
 """
 
 from __future__ import annotations
-
-import os
 
 from conversation import LIMIT, chunks_of, serve
 
@@ -25,13 +23,7 @@ class Program:
         import lancedb
 
         self._json = json
-        self._titan: Any = boto3.client(
-            "bedrock-runtime",
-            region_name="us-east-1",
-            endpoint_url=os.environ["FLYWEIGHT_BENCH_ENDPOINT"],
-            aws_access_key_id="none",
-            aws_secret_access_key="none",
-        )
+        self._titan: Any = boto3.client("bedrock-runtime")
         self._store: Any = lancedb.connect("lancedb")
 
     def _embedded(self, text: str) -> list[float]:
