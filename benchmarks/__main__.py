@@ -14,11 +14,11 @@ from benchmarks.evaluation_set import DEFAULT_LOCATION, Unavailable
 from benchmarks.figures import RESULTS, Figure, Report, markdown_table, print_figures
 from benchmarks.settings import DEFAULT_PEERS_PYTHON, DEFAULT_WORK, Settings
 
-# In the order of the table: memory, speed, recall, building, quality, profiling, explaining.  Those that share a tree
-# are neighbours.
+# In the order of the table: memory, services, speed, recall, building, quality, profiling, explaining.  Those that
+# share a tree are neighbours.
 BENCHMARKS = (
-    "resident_memory", "scale", "recall", "cache", "indexing", "quality", "cosqa", "drift", "profiler", "attribution",
-    "html_report", "top_cost",
+    "resident_memory", "titan", "lancedb_store", "scale", "recall", "cache", "indexing", "quality", "cosqa", "drift",
+    "profiler", "attribution", "html_report", "top_cost",
 )  # fmt: skip
 _directory = click.Path(exists=True, file_okay=False, path_type=Path)
 

@@ -101,15 +101,18 @@ def run(settings: Settings) -> Report:
     return report
 
 
-def score_engine(settings: Settings, repositories: list[Repository], roots: dict[str, Path]) -> Scores:
+def score_engine(
+    settings: Settings, repositories: list[Repository], roots: dict[str, Path], *, lancedb: bool = False
+) -> Scores:
     """Index each repository afresh and ask it all its questions."""
     from flyweight import SearchConfig, SemanticSearchEngine
 
     scores = Scores()
     for repository in repositories:
-        index_path = settings.folder("quality") / repository.name
+        index_path = settings.folder("quality-lancedb" if lancedb else "quality") / repository.name
         shutil.rmtree(index_path, ignore_errors=True)
-        config = SearchConfig(index_path=str(index_path), max_results=K)
+        store = f"lancedb:{index_path / 'lance'}" if lancedb else None
+        config = SearchConfig(index_path=str(index_path), max_results=K, store=store)
         with SemanticSearchEngine(config) as engine:
             engine.index(str(roots[repository.name]))
             for question in repository.questions:

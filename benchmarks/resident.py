@@ -1,6 +1,7 @@
 """The process whose memory and speed are measured: an engine that obeys one-line commands on standard input.
 
-It imports nothing but ``sys``, ``time`` and Flyweight, since whatever else it held would be measured too.
+It imports nothing but ``sys``, ``time`` and Flyweight, since whatever else it held would be measured too.  Arguments:
+index path, cache size, and settings of the engine as NAME=TEXT.
 Fields of a command are separated by tabs, and each is answered by one line.  ``resident_process.py`` drives
 it:
 
@@ -24,8 +25,9 @@ from flyweight import SearchConfig, SemanticSearchEngine
 _BATCH = 1000
 
 
-def open_engine(index_path: str, cache_size: int) -> SemanticSearchEngine:
-    return SemanticSearchEngine(SearchConfig(index_path=index_path, cache_size=cache_size, cache_ttl=3600.0))
+def open_engine(index_path: str, cache_size: int, settings: dict[str, str]) -> SemanticSearchEngine:
+    config = SearchConfig(index_path=index_path, cache_size=cache_size, cache_ttl=3600.0, **settings)  # type: ignore[arg-type]
+    return SemanticSearchEngine(config)
 
 
 def timed_searches(engine: SemanticSearchEngine, limit: int, path: str, verb: str) -> str:
@@ -74,7 +76,8 @@ def distinct_searches(engine: SemanticSearchEngine, count: int, limit: int, path
 
 def main() -> None:
     index_path, cache_size = sys.argv[1], int(sys.argv[2])
-    engine = open_engine(index_path, cache_size)
+    settings = dict(argument.split("=", 1) for argument in sys.argv[3:])
+    engine = open_engine(index_path, cache_size, settings)
     print("ready", flush=True)
     while line := sys.stdin.readline():
         verb, *fields = line.rstrip("\n").split("\t")
@@ -91,7 +94,7 @@ def main() -> None:
             answer = distinct_searches(engine, int(fields[0]), int(fields[1]), fields[2], int(fields[3]))
         elif verb == "reopen":
             engine.close()
-            engine = open_engine(index_path, cache_size)
+            engine = open_engine(index_path, cache_size, settings)
             answer = "reopened"
         else:
             answer = f"unknown command {verb}"

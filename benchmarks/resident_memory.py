@@ -11,9 +11,9 @@ from benchmarks.figures import Figure, Report
 from benchmarks.settings import Settings
 from flyweight.errors import FlyweightError
 from flyweight.observe.bench.comparison import compare
-from flyweight.observe.bench.configurations import Configuration, configurations
+from flyweight.observe.bench.configurations import TARGET_BYTES, Configuration, configurations
 from flyweight.observe.bench.job import Job, job_of
-from flyweight.observe.bench.measurement import TARGET_BYTES, Effort, Run, measure_plainly
+from flyweight.observe.bench.measurement import Effort, Run, measure_plainly
 from flyweight.observe.bench.writers import terminal
 
 RSS_TARGET_MB = 17.0
@@ -38,7 +38,7 @@ def run(settings: Settings) -> Report:
     )
     report.figures += [rss, private]
     try:
-        job = _rust_job(settings)
+        job = rust_job(settings)
     except Unavailable as error:
         rss.skipped = private.skipped = str(error)
         return report
@@ -48,11 +48,12 @@ def run(settings: Settings) -> Report:
     terminal(document, settings.console)
     report.detail["job"] = {**document["job"], "root": Path(job.root).name}
     report.detail["runs"] = [_kept(run) for run in document["runs"] + document["peers"]]
+    report.detail["not measured"] = document["missing_configurations"]
     report.detail["missing peers"] = [peer["name"] for peer in document["missing_peers"]]
     report.detail["recommendation"] = document["recommendation"]
 
-    default = next(configuration for configuration in configurations() if configuration.name == "default")
-    runs = [_once_more(default, job, effort) for _ in range(_RUNS)]
+    default = chosen("static", "segments")
+    runs = [once_more(default, job, effort) for _ in range(_RUNS)]
     finals = [run.phase("Final") for run in runs]
     rss.value = round(max(final.memory.rss_bytes for final in finals) / 1e6, 2)
     private.value = round(max(final.over_bare_bytes for final in finals) / 1e6, 2)
@@ -85,13 +86,21 @@ def _by_component(explained: dict[str, Any]) -> dict[str, int]:
     return sums
 
 
-def _once_more(configuration: Configuration, job: Job, effort: Effort) -> Run:
+def chosen(embedder: str, store: str) -> Configuration:
+    """The default settings with these.  Raises Unavailable with the reason why it cannot be measured here."""
+    found = configurations([embedder], [store])[-1]
+    if found.missing:
+        raise Unavailable(f"{found.name}: {found.missing}")
+    return found
+
+
+def once_more(configuration: Configuration, job: Job, effort: Effort) -> Run:
     with tempfile.TemporaryDirectory(prefix="flyweight-bench-") as directory:
         work = Path(directory)
         return measure_plainly(configuration, job, job.copy_to(work / "tree"), work, effort)
 
 
-def _rust_job(settings: Settings) -> Job:
+def rust_job(settings: Settings) -> Job:
     """The ten largest Rust files of ``--rust DIR``, else of the clone of axum, else of what Debian has installed."""
     try:
         if settings.rust_files is not None:

@@ -18,10 +18,16 @@ _SCRIPT = Path(__file__).with_name("resident.py")
 
 
 class Resident(LineProcess):
-    """An engine in its own process.  Lists of durations are in nanoseconds, single ones in seconds."""
+    """An engine in its own process.  Lists of durations are in nanoseconds, single ones in seconds.
 
-    def __init__(self, index_path: Path, cache_size: int = 50) -> None:
-        super().__init__([sys.executable, "-P", str(_SCRIPT), str(index_path), str(cache_size)])
+    environment: of the process, by default ours.  settings: of the engine, those that are text.
+    """
+
+    def __init__(
+        self, index_path: Path, cache_size: int = 50, environment: dict[str, str] | None = None, **settings: str
+    ) -> None:
+        given = [f"{name}={value}" for name, value in settings.items()]
+        super().__init__([sys.executable, "-P", str(_SCRIPT), str(index_path), str(cache_size), *given], environment)
         self.answer()
 
     def index(self, path: Path) -> tuple[int, int, float]:

@@ -40,7 +40,7 @@ def test_changes_are_counted(indexed_project: Path, run: Run) -> None:
 
 def test_json_is_one_object_with_the_statistics(project: Path, run: Run) -> None:
     stats = json.loads(run("index", "--json", cwd=project).stdout)
-    assert (stats["root"], stats["index"]) == (str(project), str(project / ".flyweight"))
+    assert (stats["root"], stats["index"], stats["store"]) == (str(project), str(project / ".flyweight"), "segments")
     assert (stats["files"], stats["added"], stats["interrupted"]) == (4, 4, False)
     assert stats["skipped"] == {"binary extension": 1, "ignored": 1, "index directory": 1}
     assert stats["size_bytes"] == sum(file.stat().st_size for file in (project / ".flyweight").iterdir())

@@ -229,14 +229,18 @@ class TestOutage:
         assert 0.0 <= rate.wait_s(at_s + 1.0) < 25.0
 
     def test_its_end_brings_the_rate_back_from_half(self) -> None:
-        rate, at_s = warmed_up()
-        before = rate.per_s(at_s)
+        rate, now_s = warmed_up()
+        before = rate.per_s(now_s)
         for _ in range(8):
-            rate.lost(rate.sent(at_s), at_s)
-        at_s += 100.0
-        rate.succeeded(rate.sent(at_s), at_s + 0.1)
-        assert rate.wait_s(at_s + 0.1) < 1.0
-        assert before / 2 <= rate.per_s(at_s + 0.1) < rate.per_s(at_s + 1.0) <= before * 1.05
+            rate.lost(rate.sent(now_s), now_s)
+        for _ in range(30):
+            now_s += rate.wait_s(now_s) + 1.0
+            rate.lost(rate.sent(now_s), now_s)
+            assert rate.per_s(now_s) <= before
+        now_s += rate.wait_s(now_s)
+        rate.succeeded(rate.sent(now_s), now_s + 0.1)
+        assert rate.wait_s(now_s + 0.1) < 1.0
+        assert before / 2 <= rate.per_s(now_s + 0.1) < rate.per_s(now_s + 1.0) <= before * 1.05
 
     def test_pauses_grow_up_to_a_bound(self) -> None:
         chance = random.Random(1)

@@ -49,6 +49,27 @@ def test_the_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
     WriterLock(str(tmp_path)).release()
 
 
+_OUTLIVED = """
+import os, sys, time
+from flyweight.index.lock import WriterLock
+lock = WriterLock(sys.argv[1])
+if os.fork() == 0:
+    time.sleep(1.2)
+    os._exit(0)
+print("held", flush=True)
+os._exit(0)
+"""
+
+
+def test_a_lock_that_a_dead_writer_s_child_still_holds_is_waited_for(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", _OUTLIVED, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"held\n"
+        process.wait()
+        WriterLock(str(tmp_path)).release()
+
+
 def test_a_released_lock_is_free_and_names_its_next_holder(tmp_path: Path) -> None:
     WriterLock(str(tmp_path)).release()
     (tmp_path / LOCK_NAME).write_text("1234567890")

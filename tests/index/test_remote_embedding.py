@@ -273,8 +273,9 @@ class Interruption:
 
     def __call__(self, progress: IndexProgress) -> None:
         pid = builder_of_this_process()
+        deadline_s = time.monotonic() + 30
         while not self._done and pid is not None and progress.phase == "index":
-            if self._remote.paid >= self._answers:
+            if self._remote.paid >= self._answers or time.monotonic() > deadline_s:
                 self._done = True
                 (os.killpg if self._group else os.kill)(pid, self._number)
             else:
@@ -285,7 +286,7 @@ class Interruption:
 def test_a_killed_builder_pays_for_nothing_twice(remote: Remote, group: bool) -> None:
     remote.tree.grow(60)
     remote.service.latency_s = 0.02
-    for answers in (1, 20, 45):
+    for answers in (1, 25):
         with contextlib.suppress(BuildError):
             remote.index(progress=Interruption(remote, signal.SIGKILL, answers, group=group))
     stats = remote.index()

@@ -17,7 +17,7 @@ from source_tree import SourceTree
 from flyweight import IndexProgress, SearchConfig, SemanticSearchEngine
 from flyweight.errors import BuildError, ConfigError, PathError
 from flyweight.index.manifest import read_manifest
-from flyweight.index.spawn import escape, unescape
+from flyweight.index.spawn import escape, run_builder, unescape
 
 
 def engine_for(index_path: Path) -> SemanticSearchEngine:
@@ -75,6 +75,23 @@ def test_paths_with_any_characters_reach_the_builder(memory_path: Path) -> None:
         hit = engine.search("strange place")[0]
         assert hit.path == "dir\nwith\ttab/na=me \udcfe.py"
         assert engine.index(tree.root).unchanged == 1
+
+
+def test_settings_that_no_pipe_holds_are_refused(tree: SourceTree, index_path: Path) -> None:
+    before = os.listdir("/proc/self/fd")
+    with pytest.raises(ConfigError, match="more than a pipe holds"):
+        run_builder(
+            root=str(tree.root),
+            index_path=str(index_path),
+            embedder={"spec": "static", "dimensions": "64", "option.note": "x" * (1 << 20)},
+            batch_size=32,
+            memory_budget=64 << 20,
+            rebuild=False,
+            workers=1,
+            progress=None,
+        )
+    assert os.listdir("/proc/self/fd") == before
+    assert children() == []
 
 
 def test_errors_arrive_with_their_class_and_message(tree: SourceTree, index_path: Path) -> None:

@@ -71,7 +71,7 @@ def test_an_unknown_language_is_refused(sources: Path) -> None:
 
 
 def test_minimal_and_default_are_measured() -> None:
-    minimal, default = configurations()
+    minimal, default = configurations(["static"], ["segments"])
     assert (minimal.name, default.name) == ("minimal", "default")
     assert minimal.settings == {"cache_size": 10, "cache_ttl": 30.0, "batch_size": 1, "max_embedding_dim": 64}
     assert minimal.code() == "SearchConfig(cache_size=10, cache_ttl=30.0, batch_size=1, max_embedding_dim=64)"
@@ -117,7 +117,7 @@ def run_of(configuration: Configuration, over_bare_bytes: int) -> Run:
 
 
 def test_the_default_is_recommended_while_it_costs_hardly_more() -> None:
-    minimal, default = configurations()
+    minimal, default = configurations(["static"], ["segments"])
     taken = recommended([run_of(minimal, 2_000_000), run_of(default, 2_200_000)])
     assert (taken.name, taken.code) == ("default", "SearchConfig()")
     assert "0.80 MB below the target" in taken.reason
@@ -128,14 +128,14 @@ def test_the_default_is_recommended_while_it_costs_hardly_more() -> None:
 
 @pytest.mark.parametrize(("minimal_bytes", "default_bytes"), [(1_000_000, 2_000_000), (2_900_000, 3_100_000)])
 def test_the_leanest_is_recommended_where_the_default_is_dear(minimal_bytes: int, default_bytes: int) -> None:
-    minimal, default = configurations()
+    minimal, default = configurations(["static"], ["segments"])
     taken = recommended([run_of(minimal, minimal_bytes), run_of(default, default_bytes)])
     assert taken.name == "minimal"
     assert f"default costs {(default_bytes - minimal_bytes) / 1e6:.2f} MB more" in taken.reason
 
 
 def test_a_recommendation_above_the_target_says_so() -> None:
-    (_, default) = configurations()
+    (_, default) = configurations(["static"], ["segments"])
     assert "1.00 MB above the target" in recommended([run_of(default, 4_000_000)]).reason
 
 

@@ -6,6 +6,7 @@ import os
 import random
 import signal
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -17,9 +18,9 @@ from flyweight.errors import StoreError
 from flyweight.store.lancedb import writer
 from flyweight.store.lancedb.writer import LanceStore
 
-pytest.importorskip("pyarrow")
+pytestmark = pytest.mark.skipif(find_spec("lancedb") is None, reason="lancedb is not installed")
 
-KILLS = int(os.environ.get("FLYWEIGHT_KILLS", "200")) // 50
+KILLS = int(os.environ.get("FLYWEIGHT_KILLS", "200")) // 60
 
 
 @pytest.fixture
@@ -82,7 +83,7 @@ def test_a_store_process_that_dies_is_an_error_that_says_how_to_go_on(
         assert store._process is not None
         os.kill(store._process.pid, signal.SIGKILL)
         take(store, *piece)  # type: ignore[arg-type]
-        store._settle()
+        store._settle(0)
 
     monkeypatch.setattr(LanceStore, "take", killed_first)
     change(index, random.Random(1))
@@ -110,15 +111,3 @@ def test_settings_reach_the_store_process_on_no_command_line(
     assert commands
     assert all("very-secret" not in repr(part) for part in commands)
     assert "very-secret" not in (index.index_path / "store").read_text()
-
-
-def test_an_interrupted_build_keeps_what_it_has_and_the_next_goes_on(index: LanceIndex) -> None:
-    asked: list[int] = []
-
-    def soon() -> bool:
-        asked.append(1)
-        return len(asked) > 40
-
-    assert index.build(stopped=soon).interrupted or len(asked) <= 40
-    index.build()
-    index.check()

@@ -7,6 +7,7 @@ import os
 import random
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,7 @@ from flyweight.errors import (
 from flyweight.index.lock import WriterLock
 from flyweight.store.pointer import read_pointer
 
-pytest.importorskip("pyarrow")
+pytestmark = pytest.mark.skipif(find_spec("lancedb") is None, reason="lancedb is not installed")
 
 
 @pytest.fixture
@@ -204,7 +205,7 @@ from flyweight.store.lancedb.row_spool import RowSpool
 from flyweight.store.lancedb.table import TableInfo
 
 uri, spool_path = sys.argv[1:]
-upkeep._ROWS_DUE = 50
+upkeep._ROWS_DUE_LEAST = 50
 upkeep._VECTOR_BYTES_DUE = 500 * 64 * 4
 draw = random.Random(1)
 writer = TableWriter(StoreLocation.parse(uri), TableInfo("model", 64, "/root"))

@@ -7,6 +7,7 @@ import math
 import os
 from array import array
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,7 @@ from flyweight.index.manifest import read_manifest
 from flyweight.index.request import BuildRequest
 from flyweight.store.pointer import write_pointer
 
-pytest.importorskip("pyarrow")
+pytestmark = pytest.mark.skipif(find_spec("lancedb") is None, reason="lancedb is not installed")
 
 QUERIES = ("wait with backoff", "acquire a database connection", "class ledger", "retry the request", "DecodeFrame")
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -22,8 +23,10 @@ from flyweight.store.lancedb.location import StoreLocation
 from flyweight.store.lancedb.object_storage import ObjectStorage, fault
 from flyweight.store.lancedb.writer import LanceStore
 
-pytest.importorskip("moto")
-pytest.importorskip("pyarrow")
+# Looked for, not imported: both would stay for the rest of the test run.
+pytestmark = pytest.mark.skipif(
+    any(find_spec(name) is None for name in ("lancedb", "moto", "flask_cors")), reason="needs lancedb and moto[server]"
+)
 
 
 @pytest.fixture(scope="module")
@@ -144,9 +147,6 @@ def test_what_is_wrong_with_a_bucket_is_said_in_a_sentence(server: S3Server, ind
     finally:
         server.require_known_keys(False)
     assert "secret" not in str(raised.value)
-    index.options = {**index.options, "endpoint_url": "http://127.0.0.1:9"}
-    with pytest.raises(StoreError, match=r"http://127\.0\.0\.1:9 cannot be reached"):
-        index.build()
 
 
 def test_without_keys_every_place_that_was_looked_in_is_named(

@@ -53,6 +53,15 @@ def test_an_idle_store_ends_and_starts_again_when_asked(uri: Path) -> None:
         client.close()
 
 
+def test_a_store_need_not_stay_at_all(uri: Path) -> None:
+    client = StoreClient(str(uri), idle_s=0.0)
+    try:
+        assert ask(client, "marker")
+        assert ask(client, "marker")
+    finally:
+        client.close()
+
+
 def test_a_store_killed_in_the_middle_of_a_query_is_started_once_more(uri: Path) -> None:
     client = StoreClient(str(uri), idle_s=600.0)
     try:

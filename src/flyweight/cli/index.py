@@ -15,6 +15,8 @@ from flyweight.cli.quantity import count_text, duration_text, size_bytes, size_t
 from flyweight.config import DEFAULT_MEMORY_BUDGET, SearchConfig
 from flyweight.errors import FlyweightError, PathError
 from flyweight.index.manifest import read_manifest
+from flyweight.store import SEGMENTS
+from flyweight.store.lancedb.location import StoreLocation
 from flyweight.store.pointer import read_pointer
 
 TYPE_CHECKING = False
@@ -126,7 +128,8 @@ def command(
     if as_json:
         import json
 
-        outcome = {"root": tree, "index": index_path, **stats.as_dict(), "size_bytes": _bytes_in(index_path)}
+        store, stored_bytes = _stored(index_path)
+        outcome = {"root": tree, "index": index_path, "store": store, **stats.as_dict(), "size_bytes": stored_bytes}
         click.echo(json.dumps(outcome))
     elif not quiet:
         click.echo(_summary(stats, tree, index_path, choice))
@@ -192,14 +195,14 @@ def _summary(stats: IndexStats, tree: str, index_path: str, choice: Choice) -> s
     ]
     changes = [(stats.added, "added"), (stats.changed, "changed"), (stats.removed, "removed")]
     parts = [f"{count:,} {name}" for count, name in changes if count]
-    if not parts and stats.files:
+    if not parts and stats.files and not stats.stopped:
         lines.append("  nothing has changed")
     elif parts:
         lines.append("  " + ", ".join([*parts, f"{stats.unchanged:,} unchanged"]))
     if stats.skipped:
         lines.append(f"  skipped: {tally(stats.skipped)}")
+    lines += _service_lines(stats)
     if parts:
-        lines += _service_lines(stats)
         store = f", {size_text(stats.store_private_bytes)} in the store's own" if stats.store_private_bytes else ""
         lines.append(
             f"  memory: at most {size_text(stats.peak_private_bytes)} in all builder processes together{store}"
@@ -209,7 +212,7 @@ def _summary(stats: IndexStats, tree: str, index_path: str, choice: Choice) -> s
         lines.append(click.style(f"  stopped early: {stats.stopped} ('{again}')", fg="yellow"))
     lines += [click.style(f"  note: {note}", fg="yellow") for note in stats.notes]
     lines.append(f"  index: {_place(index_path)}")
-    if not stats.files:
+    if not stats.files and not stats.stopped:
         listing = index_command(tree, os.path.join(tree, INDEX_NAME), "--dry-run")
         lines.append(f"  there is nothing to search: '{listing}' says why each file is left out")
     return "\n".join(lines)
@@ -233,10 +236,20 @@ def _service_lines(stats: IndexStats) -> list[str]:
 
 
 def _place(index_path: str) -> str:
+    store, stored_bytes = _stored(index_path)
+    place = printable_path(index_path)
+    if store != SEGMENTS:
+        place = f"{printable_path(store)}, which {place} points to"
+    return place if stored_bytes is None else f"{place}, {size_text(stored_bytes)}"
+
+
+def _stored(index_path: str) -> tuple[str, int | None]:
+    """The store, and how much lies in it: None where that is not on this machine."""
     found = read_pointer(index_path)
-    if found is not None:
-        return f"{found[0]}, which {printable_path(index_path)} points to"
-    return f"{printable_path(index_path)}, {size_text(_bytes_in(index_path))}"
+    if found is None:
+        return SEGMENTS, _bytes_below(index_path)
+    location = StoreLocation.parse(*found)
+    return location.spec, _bytes_below(location.table_directory) if location.is_local else None
 
 
 def _interruption(tree: str, index_path: str, choice: Choice) -> str:
@@ -253,6 +266,7 @@ def _interruption(tree: str, index_path: str, choice: Choice) -> str:
     return f"Interrupted: {count_text(chunks, 'chunk')} can be searched already; {go_on}."
 
 
-def _bytes_in(directory: str) -> int:
-    with os.scandir(directory) as entries:
-        return sum(entry.stat(follow_symlinks=False).st_size for entry in entries)
+def _bytes_below(directory: str) -> int:
+    return sum(
+        os.lstat(os.path.join(folder, name)).st_size for folder, _, names in os.walk(directory) for name in names
+    )

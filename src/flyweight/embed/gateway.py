@@ -129,12 +129,10 @@ class Gateway:
         self._control = ours
         # A worker that kept this socket would keep the gateway from noticing that the coordinator is gone.
         os.register_at_fork(after_in_child=self._forget)
-        self._send("start", self._settings.fields(), *self._asked)
-        message = self._receive(None)
+        asked = self._send("start", self._settings.fields(), *self._asked)
+        message = self._receive(None) if asked else None
         if message is None:
-            raise BuildError(
-                f"the embedding gateway did not start: it {self._how_it_ended()} (FLYWEIGHT_DEBUG=1 says why)"
-            )
+            raise BuildError(f"the embedding gateway did not start: it {self._how_it_ended()}")
         if message[0] == "refused":
             self._forget()
             self._how_it_ended()
@@ -228,7 +226,9 @@ class Gateway:
             time.sleep(0.005)
         if status is None:
             return "does not answer"
-        return f"was ended by signal {-status}" if status < 0 else f"ended with status {status}"
+        if status < 0:
+            return f"was ended by signal {-status}"
+        return f"ended with status {status} (FLYWEIGHT_DEBUG=1 shows why)"
 
     def _reap(self) -> int | None:
         """Its exit status, None while it runs."""

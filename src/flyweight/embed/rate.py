@@ -101,6 +101,7 @@ class RequestRate:
         self._late = False  # the last request left late: something else than the rate held it up
         self._lost_in_a_row = 0
         self._outages = 0
+        self._before_outage = 0.0
         self._probe_is_out = False
         self._last_pause_s = float("-inf")
 
@@ -146,7 +147,7 @@ class RequestRate:
         if self._outages:
             self._outages = 0
             self._probe_is_out = False
-            self._fall(now_s, target=self.per_s(now_s), floor=self.per_s(now_s) / 2.0)
+            self._fall(now_s, target=self._before_outage, floor=self._before_outage / 2.0)
         if self._decreased_s is None or departure.at_s >= self._decreased_s:
             self._accepted += 1
         if self._slow_start is not None and not self._late:
@@ -178,10 +179,15 @@ class RequestRate:
         self._lost_in_a_row += 1
         if self._lost_in_a_row < _LOST_IN_A_ROW or departure.at_s < self._last_pause_s:
             return
+        if not self._outages:
+            self._before_outage = self.per_s(now_s)
         pause_s = full_jitter_s(self._outages, self._chance, _FIRST_PAUSE_S, _LONGEST_PAUSE_S)
         self._outages += 1
         self._last_pause_s = now_s
         self._paused_until_s = max(self._paused_until_s, now_s + pause_s)
+        # Time without answers is no evidence: the curve begins anew when the pause ends.
+        self._fall(now_s, target=self._before_outage, floor=self._before_outage / 2.0)
+        self._next_s = self._paused_until_s
 
     def _fall(self, now_s: float, *, target: float, floor: float) -> None:
         self._slow_start = None

@@ -68,8 +68,8 @@ PEERS: dict[str, Peer] = {
     "lancedb + boto3": Peer(
         "lancedb_boto3",
         ("lancedb", "boto3"),
-        "imports, a Bedrock client, one signed Titan request of 1,536 dimensions per chunk and query over TLS to a server "
-        "on loopback, a LanceDB table without an index, cosine search; no network, no model",
+        "imports, a Bedrock client, one signed Titan request of 1,536 dimensions per chunk and query over TLS to a "
+        "server on loopback, a LanceDB table without an index, cosine search; no network, no model",
         _titan,
     ),
     "chroma": Peer(

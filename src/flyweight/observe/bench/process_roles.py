@@ -14,7 +14,7 @@ _MODULES = {b"flyweight.embed.gateway": GATEWAY, b"flyweight.store.lancedb": STO
 
 
 def role_of(pid: int) -> str:
-    """What a process below an engine is for, by its command line; "" when it has ended.
+    """What a process below an engine is for, by its command line; "" when it has ended, or has only just begun.
 
     A forked worker has its coordinator's command line, and is a builder as that is.
     """
@@ -26,7 +26,7 @@ def role_of(pid: int) -> str:
     for module, role in _MODULES.items():
         if any(argument.startswith(module) for argument in arguments):
             return role
-    return BUILDERS
+    return BUILDERS if arguments[0] else ""
 
 
 def memory_by_role(pid: int) -> dict[str, Memory]:
@@ -73,7 +73,8 @@ class RolePeaks:
             role = self._roles.get(pid) or role_of(pid)
             if role in (GATEWAY, STORE):
                 self._roles[pid] = role
-            by_role.setdefault(role, []).append(pid)
+            if role:
+                by_role.setdefault(role, []).append(pid)
         self.most = max(self.most, len(by_role.get(BUILDERS, ())))
         for role, pids in by_role.items():
             self.peak_bytes[role] = max(self.peak_bytes.get(role, 0), of_processes(pids).private_bytes)

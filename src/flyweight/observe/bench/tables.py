@@ -121,7 +121,10 @@ def _beside_the_resident(runs: Sequence[Mapping[str, Any]]) -> list[Section]:
     rows = [
         (
             phase["name"],
-            *(mb_text(_phase(run, phase["name"])["rss_bytes"] + _phase(run, phase["name"])["store_rss_bytes"]) for run in runs),
+            *(
+                mb_text(_phase(run, phase["name"])["rss_bytes"] + _phase(run, phase["name"])["store_rss_bytes"])
+                for run in runs
+            ),
         )
         for phase in runs[0]["phases"]
     ]
@@ -236,8 +239,8 @@ def _target(document: Document) -> Section:
         ("", "private over bare, MB", "target, MB", "of the target", "", ""),
         rows,
         notes=(
-            "The resident at the end, after all queries. A client of Bedrock may have more, and one of a LanceDB store: "
-            "the column says how much. The last row is quoted.",
+            "The resident at the end, after all queries. With Titan or a LanceDB store it may have more: the column "
+            "says how much. The last row is quoted.",
         ),
     )
 

@@ -119,7 +119,7 @@ class TitanStandIn:
         return self._server.requests
 
     def environment(self, cache: Path) -> dict[str, str]:
-        """Variables by which an AWS client finds this server and nothing of the user's; embeddings are kept in `cache`."""
+        """Variables by which an AWS client finds this server and nothing of the user's; embeddings go to `cache`."""
         found = {
             "AWS_ENDPOINT_URL_BEDROCK_RUNTIME": self.endpoint,
             "AWS_REGION": "us-east-1",

@@ -31,7 +31,7 @@ from flyweight.store.lancedb.known_files import write_known_files
 from flyweight.store.lancedb.location import StoreLocation
 from flyweight.store.lancedb.object_storage import ObjectStorage
 from flyweight.store.lancedb.predicates import of_files
-from flyweight.store.lancedb.row_batches import batches, writer_row
+from flyweight.store.lancedb.row_batches import WRITER_ONLY, batches, writer_row
 from flyweight.store.lancedb.row_spool import read_spool
 from flyweight.store.lancedb.synchronous import LanceConnection
 from flyweight.store.lancedb.table import CHUNKS_ONLY, TableInfo, arrow_schema, check_schema
@@ -80,6 +80,8 @@ class TableWriter:
         if not rebuild:
             self._check(info)
             upkeep.ensure_terms_index(self._table)
+            if not self._location.is_local and not self._table.count_rows(WRITER_ONLY):
+                self.pour([], [])
 
     @property
     def generation(self) -> int:
@@ -200,7 +202,6 @@ class _Server:
             self._writer.open(rebuild=rebuild)
             if not rebuild:
                 self._writer.known_files(known_path)
-            return self._state()
         writer = self._writer
         assert writer is not None
         if kind == "pour":
@@ -211,11 +212,9 @@ class _Server:
             writer.remove(*values)
         elif kind == "keep":
             writer.keep(lambda: self._channel.send("phase", "merge"))
-        return self._state()
-
-    def _state(self) -> tuple[int, int]:
-        assert self._writer is not None
-        return self._writer.generation, self._writer.live_chunks()
+        elif kind == "state":
+            return writer.generation, writer.live_chunks()
+        return ()
 
 
 def main() -> int:

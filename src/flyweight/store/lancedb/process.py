@@ -19,6 +19,7 @@ from flyweight.store.lancedb.location import StoreLocation
 from flyweight.store.lancedb.trimming import trim
 
 _TRIM_AFTER_S = 1.0
+_FIRST_QUESTION_S = 10.0  # it is on its way: nobody starts a store without one
 
 
 def main() -> int:
@@ -33,7 +34,9 @@ def main() -> int:
     except FlyweightError as error:
         wire.send(connection, "error", type(error).__name__, str(error))
         return 1
-    while _waits(connection, idle_s):
+    patience = max(idle_s, _FIRST_QUESTION_S)
+    while _waits(connection, patience):
+        patience = idle_s
         message = wire.receive(connection)
         if message is None:
             break

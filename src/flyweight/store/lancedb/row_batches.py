@@ -18,6 +18,7 @@ _BATCH_ROWS = 2048
 _BATCH_BYTES = 8 * 1024 * 1024
 _WRITER_ID = "writer"
 _WRITER_ORDINAL = -2  # neither a chunk nor a file
+WRITER_ONLY = f"ordinal = {_WRITER_ORDINAL}"
 
 
 def batches(files: Iterable[SpooledFile], schema: pa.Schema, *, first: dict[str, Any] | None = None) -> Iterator[Any]:

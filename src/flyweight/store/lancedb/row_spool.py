@@ -9,6 +9,7 @@ import marshal
 import os
 
 from flyweight._build import chunk_terms
+from flyweight.errors import IndexWriteError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -106,7 +107,11 @@ class RowSpool:
     """A piece of an index on its way to a table. See `flyweight.store.Piece`."""
 
     def __init__(self, path: str) -> None:
-        self._file = open(path, "wb", buffering=_BUFFER_BYTES)  # noqa: SIM115 - until `finish`
+        self._path = path
+        try:
+            self._file = open(path, "wb", buffering=_BUFFER_BYTES)  # noqa: SIM115 - until `finish`
+        except OSError as error:
+            raise self._failed(error) from None
         self._size_bytes = 0
         self.file_count = 0
         self.chunk_count = 0
@@ -144,14 +149,23 @@ class RowSpool:
         self._write((path, "", content_hash, size_bytes, mtime_ns, reason, b"", b"", []))
 
     def finish(self) -> int:
-        self._file.close()
+        try:
+            self._file.close()
+        except OSError as error:
+            raise self._failed(error) from None
         return self._size_bytes
 
     def _write(self, record: tuple[Any, ...]) -> None:
         data = marshal.dumps(record)
-        self._file.write(data)
+        try:
+            self._file.write(data)
+        except OSError as error:
+            raise self._failed(error) from None
         self._size_bytes += len(data)
         self.file_count += 1
+
+    def _failed(self, error: OSError) -> IndexWriteError:
+        return IndexWriteError(f"cannot write {self._path}: {error.strerror}")
 
 
 def read_spool(path: str) -> Iterator[SpooledFile]:

@@ -149,15 +149,6 @@ def open_table(connection: Any, location: StoreLocation) -> tuple[Any, TableInfo
     return table, check_schema(location, schema)
 
 
-def create_table(connection: Any, location: StoreLocation, info: TableInfo, *, replace: bool = False) -> Any:
-    """An empty table, in place of what was there when `replace`. Raises StoreError."""
-    mode = "overwrite" if replace else "create"
-    try:
-        return connection.create_table(location.table, schema=arrow_schema(info), mode=mode)
-    except Exception as error:
-        raise unusable(location, error) from None
-
-
 def row_id(path: str, ordinal: int) -> str:
     """The key of a row: of fixed length whatever the path, and the same whatever else is in the table."""
     name = hashlib.blake2b(os.fsencode(path), digest_size=16).hexdigest()
