@@ -247,8 +247,9 @@ def test_an_index_is_searched_with_its_own_embedder_only(
 ) -> None:
     engine = make_engine(**other)
     for ask in (lambda: engine.search(QUESTION), lambda: engine.manifest):
-        with pytest.raises(IndexMismatchError, match=f"bedrock:{V2}, 256 dimensions"):
+        with pytest.raises(IndexMismatchError, match=f"bedrock:{V2}, 256 dimensions") as raised:
             ask()
+        assert " 0 dimensions" not in str(raised.value)
     assert service.ledger.embeddings == 0
 
 

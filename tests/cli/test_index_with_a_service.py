@@ -71,6 +71,16 @@ def test_a_cap_is_named_with_the_command_that_goes_on(index: Titan) -> None:
     assert "stopped early" not in index("--embedder", "titan").stdout
 
 
+def test_a_rebuild_that_reaches_a_cap_says_that_the_old_index_stands(index: Titan, project: Path) -> None:
+    assert index("--embedder", "titan").returncode == 0
+    (project / "new.py").write_text("def newcomer():\n    return 1\n")
+    (project / "newer.py").write_text("def latecomer():\n    return 2\n")
+    stopped = index("--rebuild", "--max-requests", "1").stdout
+    assert ": not rebuilt, " in stopped
+    assert " added, " not in stopped
+    assert "('flyweight index --rebuild')" in stopped
+
+
 def test_chunks_without_a_vector_are_named(index: Titan, project: Path, service: BedrockStandIn) -> None:
     (project / "strange.py").write_text("def unspeakable():\n    return 1\n")
     service.faults = Faults(texts={"unspeakable": "text_refused"})
@@ -88,6 +98,22 @@ def test_a_refusal_is_one_line_without_secrets(index: Titan, service: BedrockSta
     assert "amazon.titan-embed-text-v2:0" in outcome.stderr
     assert "Traceback" not in outcome.stderr
     assert service.credentials[0].secret_key not in outcome.stderr
+
+
+def test_a_first_run_that_was_refused_binds_nobody_to_the_service(index: Titan, service: BedrockStandIn) -> None:
+    service.denied = {"amazon.titan-embed-text-v2:0"}
+    assert index("--embedder", "titan").returncode == 2
+    second = index()
+    assert second.returncode == 0, second.stderr
+    assert "embedding: " not in second.stdout
+
+
+def test_another_embedder_is_refused_with_a_way_out_that_works(index: Titan) -> None:
+    assert index("--embedder", "titan").returncode == 0
+    refused = index("--embedder", "static")
+    assert refused.returncode == 2
+    assert "bedrock:amazon.titan-embed-text-v2:0" in refused.stderr and "with --rebuild" in refused.stderr
+    assert index("--embedder", "static", "--rebuild").returncode == 0
 
 
 def test_an_index_of_an_openai_service_asks_where_the_service_lies(project: Path, tmp_path: Path, run: Run) -> None:

@@ -27,3 +27,13 @@ def test_later_runs_follow_the_pointer_until_segments_are_asked_for(project: Pat
     assert "  5 added, 0 unchanged" in run("index", "--store", "segments", cwd=project).stdout
     assert read_pointer(str(project / ".flyweight")) is None
     assert (project / ".flyweight/manifest").exists()
+
+
+def test_a_table_of_nothing_binds_nobody(project: Path, run: Run, tmp_path: Path) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    store = f"lancedb:{tmp_path / 'db'}"
+    assert run("index", str(empty), "--store", store, "--dimensions", "128", cwd=project).returncode == 0
+    taken = run("index", "--store", store, cwd=project)
+    assert taken.returncode == 0, taken.stderr
+    assert "  5 added, 0 unchanged" in taken.stdout or "  4 added, 0 unchanged" in taken.stdout

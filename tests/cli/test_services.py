@@ -89,6 +89,12 @@ def test_a_doctor_finds_an_index_sound_whose_service_cannot_be_asked(titan_proje
     assert report["sound"] and outcome.returncode == 0
 
 
+def test_a_doctor_lists_the_places_of_credentials_a_line_each(titan_project: Path, run: Run) -> None:
+    lines = run("doctor", cwd=titan_project, **NO_METADATA).stdout.splitlines()
+    assert any(line.endswith("1. environment: AWS_ACCESS_KEY_ID is not set") for line in lines)
+    assert not any("\\n" in line for line in lines)
+
+
 def test_a_doctor_asks_the_service_for_a_vector(titan_project: Path, run: Run) -> None:
     pytest.importorskip("botocore")
     from tests.standins.bedrock import BedrockStandIn

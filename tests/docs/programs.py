@@ -19,11 +19,14 @@ END
 """
 
 # The one command of the AWS command line that the pages need.
-AWS = f"""exec {sys.executable} -P -W ignore - "$@" <<'END'
-import sys, boto3
+AWS = f"""exec {sys.executable} -P - "$@" <<'END'
+import os, sys
+from urllib.request import ProxyHandler, Request, build_opener
 assert sys.argv[1:3] == ["s3", "mb"], sys.argv
 bucket = sys.argv[3].removeprefix("s3://")
-boto3.client("s3").create_bucket(Bucket=bucket)
+url = f"{{os.environ['AWS_ENDPOINT_URL_S3']}}/{{bucket}}"
+with build_opener(ProxyHandler({{}})).open(Request(url, b"", method="PUT")) as answer:
+    answer.read()
 print(f"make_bucket: {{bucket}}")
 END
 """

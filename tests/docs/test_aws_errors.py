@@ -119,7 +119,9 @@ class Provocations:
 
     def another_embedder(self) -> None:
         files = [MadeFile("backoff.py", ["def wait(): pass"])]
-        index = write_index(self._directory / "index", files, root=self._directory, embedder="minilm-0/1", dimensions=64)
+        index = write_index(
+            self._directory / "index", files, root=self._directory, embedder="minilm-0/1", dimensions=64
+        )
         with SemanticSearchEngine(SearchConfig(index, embedder="titan")) as engine:
             engine.search("backoff")
 

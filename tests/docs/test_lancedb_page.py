@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-for needed in ("botocore", "boto3", "lancedb", "moto", "flask", "flask_cors"):
-    pytest.importorskip(needed)
+pytest.importorskip("botocore")
+pytest.importorskip("lancedb")
+pytest.importorskip("moto")
+pytest.importorskip("flask")
+pytest.importorskip("flask_cors")
 
 from sample_project import plant
 from store.s3_server import s3_server
 
 import flyweight
+from flyweight.store.lancedb.table import COLUMNS
 from tests.docs.error_table import listed_errors, says
-from tests.docs.page import Reader, is_as_expected, steps_of
+from tests.docs.page import ROOT, Reader, is_as_expected, steps_of
 from tests.docs.programs import AWS, PIP
 from tests.standins.program import StandInProgram
 
@@ -56,3 +61,10 @@ def messages() -> list[str]:
 @pytest.mark.parametrize("listed", listed_errors("lancedb.md"))
 def test_a_listed_error_is_one_of_the_store(listed: str, messages: list[str]) -> None:
     assert any(says(message, listed) for message in messages)
+
+
+def test_every_column_is_described() -> None:
+    page = (ROOT / "docs" / "lancedb.md").read_text(encoding="utf-8")
+    rows = page.partition("\n| column |")[2].partition("\n\n")[0].splitlines()[2:]
+    described = [name for row in rows for name in re.findall(r"`(\w+)`", row.split("|")[1])]
+    assert described == [name for name, _ in COLUMNS]

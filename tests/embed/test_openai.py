@@ -223,5 +223,7 @@ def test_errors_of_other_servers_are_understood(
 
 def test_a_service_that_is_not_there_has_no_dimensions() -> None:
     settings = EmbedderSettings.parse("openai:http://127.0.0.1:1#m")
-    with pytest.raises(EmbedderUnreachableError, match=r"127\.0\.0\.1:1 cannot be reached"):
+    with pytest.raises(EmbedderUnreachableError, match=r"127\.0\.0\.1:1 cannot be reached") as raised:
         with_known_dimensions(settings, timeout_s=ENOUGH_S)
+    assert "the dimensions of m" in str(raised.value)
+    assert "query" not in str(raised.value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import re
 from functools import cache
 
@@ -18,6 +19,10 @@ _MARK = re.compile(r"[^\w\s]")
 @cache
 def _model() -> StaticModel:
     return StaticModel(model_path())
+
+
+# Native objects that outlive the interpreter are reported as leaked.
+atexit.register(_model.cache_clear)
 
 
 @cache

@@ -25,15 +25,31 @@ File = tuple[bytes, str, list[tuple[bytes, str, str]]]
 Table = tuple[str, list[File], dict[str, str] | None]
 
 
+class TableProgram:
+    """The process that writes, for several tables one after the other."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-W", "ignore", str(_PROGRAM)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+
+    def write(self, uri: Path, *tables: Table) -> None:
+        """Makes the tables, or adds the files to those there are."""
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._process.stdin.write(marshal.dumps((str(uri), DIMENSIONS, tables)))
+        self._process.stdin.flush()
+        assert marshal.load(self._process.stdout) is True
+
+    def __enter__(self) -> TableProgram:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self._process.communicate()
+
+
 def write_tables(uri: Path, *tables: Table) -> None:
-    """Makes the tables, or adds the files to those there are."""
-    outcome = subprocess.run(
-        [sys.executable, "-P", "-W", "ignore", str(_PROGRAM)],
-        input=marshal.dumps((str(uri), DIMENSIONS, tables)),
-        capture_output=True,
-        timeout=120,
-    )
-    assert outcome.returncode == 0, outcome.stderr.decode()
+    with TableProgram() as program:
+        program.write(uri, *tables)
 
 
 def write_table(uri: Path, files: list[File]) -> None:

@@ -1,4 +1,7 @@
-"""Writes the tables of `made_table`, as marshalled on standard input: (uri, dimensions, [(name, files, metadata)])."""
+"""Writes the tables of `made_table`, as marshalled on standard input: (uri, dimensions, [(name, files, metadata)]).
+
+Any number of messages, each answered by True, until standard input ends.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +47,17 @@ def file_rows(embedder: StaticEmbedder, raw: bytes, language: str, chunks: list[
 
 
 def main() -> None:
-    uri, dimensions, tables = marshal.load(sys.stdin.buffer)
+    while True:
+        try:
+            message = marshal.load(sys.stdin.buffer)
+        except EOFError:
+            return
+        write(*message)
+        sys.stdout.buffer.write(marshal.dumps(True))
+        sys.stdout.buffer.flush()
+
+
+def write(uri: str, dimensions: int, tables: Any) -> None:
     embedder = StaticEmbedder(dimensions)
     connection = lancedb.connect(uri)
     present = connection.list_tables().tables

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from store.made_table import DIMENSIONS, needs_lancedb, write_table
+from store.made_table import DIMENSIONS, TableProgram, needs_lancedb
 from store.odd_paths import FILES, MODEL, NO_FILTERS, PATHS, ask
 
 from flyweight import SearchFilters
@@ -130,22 +130,24 @@ def test_another_embedder_in_the_store_is_no_silent_nonsense(client: StoreClient
 
 
 def test_readers_see_what_a_writer_commits(tmp_path: Path) -> None:
-    client = StoreClient(str(tmp_path / "db"), idle_s=600.0, cache_entries=5)
+    place = tmp_path / "db"
+    client = StoreClient(str(place), idle_s=600.0, cache_entries=5)
     try:
-        with pytest.raises(IndexMissingError):
-            client.manifest()
-        write_table(tmp_path / "db", FILES[:2])
-        first = client.manifest()
-        assert {os.fsencode(hit.path) for hit in ask(client, "marker")} == {*PATHS[:2]}
-        write_table(tmp_path / "db", FILES[2:4])
-        assert client.find_cached("marker", 10, 0.0, NO_FILTERS) is None
-        assert {os.fsencode(hit.path) for hit in ask(client, "marker")} == {*PATHS[:4]}
-        info = client.manifest()
-        assert info.generation > first.generation
-        assert info.live_chunks == 8
-        shutil.rmtree(tmp_path / "db")
-        write_table(tmp_path / "db", FILES[4:6])
-        assert {os.fsencode(hit.path) for hit in ask(client, "marker")} == {*PATHS[4:6]}
+        with TableProgram() as program:
+            with pytest.raises(IndexMissingError):
+                client.manifest()
+            program.write(place, ("flyweight", FILES[:2], {}))
+            first = client.manifest()
+            assert {os.fsencode(hit.path) for hit in ask(client, "marker")} == {*PATHS[:2]}
+            program.write(place, ("flyweight", FILES[2:4], {}))
+            assert client.find_cached("marker", 10, 0.0, NO_FILTERS) is None
+            assert {os.fsencode(hit.path) for hit in ask(client, "marker")} == {*PATHS[:4]}
+            info = client.manifest()
+            assert info.generation > first.generation
+            assert info.live_chunks == 8
+            shutil.rmtree(place)
+            program.write(place, ("flyweight", FILES[4:6], {}))
+            assert {os.fsencode(hit.path) for hit in ask(client, "marker")} == {*PATHS[4:6]}
     finally:
         client.close()
 

@@ -19,6 +19,7 @@ from store.table_peek import TablePeek
 from flyweight.embed.static import StaticEmbedder
 from flyweight.errors import ConfigError, CredentialsError, StoreError
 from flyweight.index.chunk import chunk
+from flyweight.store.lancedb.client import StoreClient
 from flyweight.store.lancedb.location import StoreLocation
 from flyweight.store.lancedb.object_storage import ObjectStorage, fault
 from flyweight.store.lancedb.writer import LanceStore
@@ -99,6 +100,7 @@ _ALWAYS_SLOWER = """
 import sys
 from flyweight.errors import StoreConflictError, StoreError
 from flyweight.store.lancedb import pour
+from flyweight.store.lancedb.client import StoreClient
 from flyweight.store.lancedb.location import StoreLocation
 from flyweight.store.lancedb.table import TableInfo
 
@@ -135,16 +137,16 @@ def test_a_conflict_that_does_not_go_away_is_an_error_of_its_own(memory_path: Pa
 
 
 def test_what_is_wrong_with_a_bucket_is_said_in_a_sentence(server: S3Server, index: LanceIndex) -> None:
-    uri = index.uri
+    client = StoreClient(index.uri, index.options)
     index.uri = "s3://nowhere/index"
     with pytest.raises(StoreError, match="there is no bucket 'nowhere': create it, or correct the URI"):
         index.build()
-    index.uri = uri
     server.require_known_keys()
     try:
         with pytest.raises(StoreError, match=r"access is refused \(InvalidAccessKeyId\)") as raised:
-            index.build()
+            client.manifest()
     finally:
+        client.close()
         server.require_known_keys(False)
     assert "secret" not in str(raised.value)
 
@@ -158,7 +160,7 @@ def test_without_keys_every_place_that_was_looked_in_is_named(
         index.build()
 
 
-def location(uri: str = "s3://bucket/index", **options: str) -> StoreLocation:
+def location(uri: str = "s3://bucket/index", **options: object) -> StoreLocation:
     return StoreLocation.parse(uri, options)
 
 
@@ -202,9 +204,13 @@ def test_keys_that_are_about_to_end_are_asked_for_again(monkeypatch: pytest.Monk
 
 @pytest.mark.parametrize(
     ("option", "value", "said"),
-    [("endpoint_url", "http://user:word@host", "holds credentials"), ("timeout_s", "soon", "a number of seconds")],
+    [
+        ("endpoint_url", "http://user:word@host", "holds credentials"),
+        ("timeout_s", "soon", "a number of seconds"),
+        ("timeout_s", 0, "a number of seconds"),
+    ],
 )
-def test_an_option_that_cannot_work_is_refused(option: str, value: str, said: str) -> None:
+def test_an_option_that_cannot_work_is_refused(option: str, value: object, said: str) -> None:
     with pytest.raises(ConfigError, match=said) as raised:
         location(**{option: value})
     assert "word" not in str(raised.value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -92,6 +93,24 @@ def test_a_store_that_cannot_be_started_is_an_error(uri: Path, monkeypatch: pyte
     monkeypatch.setattr(sys, "executable", "/nonexistent/python")
     with pytest.raises(StoreError, match=r"cannot start the store process.*No such file"):
         StoreClient(str(uri)).manifest()
+
+
+def test_a_store_that_does_not_answer_in_time_is_an_error_and_ends() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # connections are made, and nobody reads what comes
+        client = StoreClient(
+            "s3://bucket/index",
+            {
+                "endpoint_url": f"http://127.0.0.1:{silent.getsockname()[1]}",
+                "region": "us-east-1",
+                "aws_access_key_id": "key",
+                "aws_secret_access_key": "secret",
+                "timeout_s": 0.5,
+            },
+        )
+        with pytest.raises(StoreError, match=r"s3://bucket/index has not answered within 0\.5 s \(timeout_s\)"):
+            client.manifest()
+    assert not Path(f"/proc/{store_pid(client)}").exists()
+    client.close()
 
 
 def test_an_interrupted_question_leaves_no_answer_to_the_next(uri: Path, monkeypatch: pytest.MonkeyPatch) -> None:

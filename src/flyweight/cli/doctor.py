@@ -74,7 +74,10 @@ def command(index_option: str | None, as_json: bool, choice: Choice) -> None:
 def _print(findings: list[Finding], index_path: str, sound: bool) -> None:
     for finding in findings:
         word, colour = _MARKS[finding.status]
-        click.echo(f"{click.style(f'{word:<6}', fg=colour)} {finding.check:<10} {printable_path(finding.message)}")
+        first, *more = finding.message.split("\n")
+        click.echo(f"{click.style(f'{word:<6}', fg=colour)} {finding.check:<10} {printable_path(first)}")
+        for line in more:
+            click.echo(f"{'':<18}{printable_path(line)}")
         remedy = _remedy(finding, index_path)
         if remedy:
             click.echo(f"{'':<17} {click.style('->', bold=True)} {remedy}")

@@ -116,16 +116,17 @@ class Choice:
         return not os.path.lexists(os.path.join(index_path, POINTER_NAME))
 
     def _present(self, index_path: str) -> tuple[str, int] | None:
-        """Name and dimensions of the embedder that the index was made with, if there is one."""
+        """Name and dimensions of the embedder that the index was made with, if it holds anything."""
         try:
             if self.is_of_segments(index_path):
                 manifest = read_manifest(index_path)
-                return manifest.embedder, manifest.dimensions
+                return (manifest.embedder, manifest.dimensions) if manifest.segments else None
             from flyweight import SearchConfig, SemanticSearchEngine
 
             config = SearchConfig(index_path, embedder=None, store=self.store, store_options=self.store_options)
             with SemanticSearchEngine(config) as engine:
-                return engine.manifest.embedder, engine.manifest.dimensions
+                info = engine.manifest
+                return (info.embedder, info.dimensions) if info.live_chunks else None
         except FlyweightError:
             return None
 

@@ -123,7 +123,7 @@ def command(
             raise KeyboardInterrupt
     except KeyboardInterrupt:
         if not quiet:
-            click.echo(_interruption(tree, index_path, choice), err=True)
+            click.echo(_interruption(tree, index_path, choice, rebuild=rebuild), err=True)
         raise
     if as_json:
         import json
@@ -132,7 +132,7 @@ def command(
         outcome = {"root": tree, "index": index_path, "store": store, **stats.as_dict(), "size_bytes": stored_bytes}
         click.echo(json.dumps(outcome))
     elif not quiet:
-        click.echo(_summary(stats, tree, index_path, choice))
+        click.echo(_summary(stats, tree, index_path, choice, rebuild=rebuild))
 
 
 def _run(config: SearchConfig, tree: str, *, rebuild: bool, workers: int, quiet: bool) -> IndexStats:
@@ -188,16 +188,17 @@ def _point_out_enclosing_index(tree: str) -> None:
         )
 
 
-def _summary(stats: IndexStats, tree: str, index_path: str, choice: Choice) -> str:
-    lines = [
-        f"{click.style(printable_path(tree), bold=True)}: {count_text(stats.files, 'file')}, "
-        f"{count_text(stats.chunks, 'chunk')}, in {duration_text(stats.seconds)}"
-    ]
+def _summary(stats: IndexStats, tree: str, index_path: str, choice: Choice, *, rebuild: bool) -> str:
+    abandoned = rebuild and bool(stats.stopped)
+    outcome = f"{count_text(stats.files, 'file')}, {count_text(stats.chunks, 'chunk')},"
+    if abandoned:
+        outcome = f"not rebuilt, {count_text(stats.chunks, 'chunk')} as before,"
+    lines = [f"{click.style(printable_path(tree), bold=True)}: {outcome} in {duration_text(stats.seconds)}"]
     changes = [(stats.added, "added"), (stats.changed, "changed"), (stats.removed, "removed")]
     parts = [f"{count:,} {name}" for count, name in changes if count]
     if not parts and stats.files and not stats.stopped:
         lines.append("  nothing has changed")
-    elif parts:
+    elif parts and not abandoned:
         lines.append("  " + ", ".join([*parts, f"{stats.unchanged:,} unchanged"]))
     if stats.skipped:
         lines.append(f"  skipped: {tally(stats.skipped)}")
@@ -208,7 +209,7 @@ def _summary(stats: IndexStats, tree: str, index_path: str, choice: Choice) -> s
             f"  memory: at most {size_text(stats.peak_private_bytes)} in all builder processes together{store}"
         )
     if stats.stopped:
-        again = index_command(tree, index_path, *choice.arguments())
+        again = _again(tree, index_path, choice, rebuild=rebuild)
         lines.append(click.style(f"  stopped early: {stats.stopped} ('{again}')", fg="yellow"))
     lines += [click.style(f"  note: {note}", fg="yellow") for note in stats.notes]
     lines.append(f"  index: {_place(index_path)}")
@@ -252,8 +253,14 @@ def _stored(index_path: str) -> tuple[str, int | None]:
     return location.spec, _bytes_below(location.table_directory) if location.is_local else None
 
 
-def _interruption(tree: str, index_path: str, choice: Choice) -> str:
-    again = index_command(tree, index_path, *choice.arguments())
+def _again(tree: str, index_path: str, choice: Choice, *, rebuild: bool) -> str:
+    return index_command(tree, index_path, *choice.arguments(), *(["--rebuild"] if rebuild else []))
+
+
+def _interruption(tree: str, index_path: str, choice: Choice, *, rebuild: bool) -> str:
+    again = _again(tree, index_path, choice, rebuild=rebuild)
+    if rebuild:
+        return f"Interrupted: what could be searched before still can; '{again}' starts the rebuild again."
     go_on = f"'{again}' goes on from there"
     if read_pointer(index_path) is not None:
         return f"Interrupted: what is indexed so far can be searched already; {go_on}."

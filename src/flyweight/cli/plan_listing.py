@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from flyweight.index.walk import Skipped
 
 _WORD_COLUMN = 20  # the longest reason and the longest language fit
+_LEAST_COST_USD = 0.0001  # shown
 
 
 def list_plan(tree: str, *, as_json: bool, estimate: Estimate | None = None) -> None:
@@ -88,4 +89,6 @@ def _estimate_text(estimate: Estimate) -> str:
     cost_usd = estimate.cost_usd
     if cost_usd is None:
         return f"{line} (give --embedder-option price_per_million_tokens=DOLLARS for the cost)"
+    if 0 < cost_usd < _LEAST_COST_USD:
+        return f"{line}, less than ${_LEAST_COST_USD}"
     return f"{line}, ${cost_usd:,.{4 if 0 < cost_usd < 1 else 2}f}"

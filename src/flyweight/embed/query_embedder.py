@@ -25,16 +25,27 @@ _MOST_CALLS_TO_NOBODY = 3
 class QueryEmbedder:
     """Embeds queries with a remote embedder, and keeps the vectors of the latest.
 
-    cache_entries: vectors kept; timeout_s: how long one `embed` may take, retries included.
+    cache_entries: vectors kept; timeout_s: how long one `embed` may take, retries included. what: is embedded, in words
+    of its errors; limit: the setting that `timeout_s` comes from.
 
     Safe to share between threads and across fork: no lock is held, and a child makes connections of its own. Nothing
     is loaded, read or connected before the first query.
     """
 
-    def __init__(self, settings: EmbedderSettings, cache_entries: int, timeout_s: float) -> None:
+    def __init__(
+        self,
+        settings: EmbedderSettings,
+        cache_entries: int,
+        timeout_s: float,
+        *,
+        what: str = "the query",
+        limit: str = "query_timeout_s",
+    ) -> None:
         self._settings = settings
         self._entries = cache_entries
         self._timeout_s = timeout_s
+        self._what = what
+        self._limit = limit
         self._embedder: RemoteEmbedder | None = None
         self._vectors: dict[str, bytes] = {}  # the latest last; each step on it is one under the GIL
 
@@ -93,7 +104,8 @@ class QueryEmbedder:
                 attempt_s = max(left * _SHARE_OF_AN_ATTEMPT, min(left, _LEAST_ATTEMPT_S))
                 return embedder.request([text], attempt_s).vectors[0]
             except TextRefused as refusal:
-                raise EmbedderRefusedError(f"the query cannot be embedded: {refusal}: ask with other words") from None
+                message = f"{self._what} cannot be embedded: {refusal}: ask with other words"
+                raise EmbedderRefusedError(message) from None
             except Throttled as error:
                 failure, wanted_s = error, error.retry_after_s
             except TemporarilyUnavailable as error:
@@ -107,9 +119,9 @@ class QueryEmbedder:
                 break
             time.sleep(wait_s)
         if calls_to_nobody == _MOST_CALLS_TO_NOBODY:
-            raise EmbedderUnreachableError(f"no vector for the query: {failure}")
+            raise EmbedderUnreachableError(f"no vector for {self._what}: {failure}")
         raise EmbedderUnreachableError(
-            f"no vector for the query within {self._timeout_s:g} s (query_timeout_s): {failure or 'no time was left'}"
+            f"no vector for {self._what} within {self._timeout_s:g} s ({self._limit}): {failure or 'no time was left'}"
         )
 
 

@@ -93,5 +93,6 @@ class QueryVectors:
             check_static(index, self._static_model().id, config.max_embedding_dim, self._where)
             return None
         if not settings.matches(index.embedder, index.dimensions):
-            raise mismatch(index, f"{settings.name}, {settings.dimensions} dimensions", self._where)
+            ours = f"{settings.name}, {settings.dimensions} dimensions" if settings.dimensions else settings.name
+            raise mismatch(index, ours, self._where)
         return settings if settings.dimensions else settings.with_dimensions(index.dimensions)

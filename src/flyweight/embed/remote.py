@@ -112,7 +112,8 @@ def with_known_dimensions(settings: EmbedderSettings, timeout_s: float = 30.0) -
         return settings
     from flyweight.embed.query_embedder import QueryEmbedder
 
-    embedder = QueryEmbedder(settings, 0, timeout_s)
+    what = f"the word that tells the dimensions of {settings.model}"
+    embedder = QueryEmbedder(settings, 0, timeout_s, what=what, limit="the time for that")
     try:
         return settings.with_dimensions(len(embedder.embed("dimensions")) // 4)
     finally:

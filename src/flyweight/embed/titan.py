@@ -262,7 +262,7 @@ def _fault(response: Response, credentials: Credentials) -> tuple[str, str]:
     kind = response.headers.get("x-amzn-errortype") or content.get("__type") or content.get("code") or ""
     message = content.get("message") or content.get("Message") or ""
     # Of a signature it does not accept the service quotes all that was signed, the session token too.
-    message = str(message).partition("\n")[0]
+    message = str(message).partition("\n")[0].removesuffix(".")
     message = printable(message, _secrets(credentials))
     bare = str(kind).rpartition("#")[2].partition(":")[0]
     return (bare if bare.isidentifier() else ""), message or f"status {response.status}"

@@ -54,7 +54,8 @@ class IndexProgress:
 class IndexStats:
     """The outcome of a run.
 
-    files, chunks: what the index now holds. added, changed, unchanged, removed: files, compared with before.
+    files, chunks: what the index now holds (files: of a rebuild that was cut short, those it got to).
+    added, changed, unchanged, removed: files, compared with before.
     new_chunks: chunks written by this run. skipped: reason -> number of files not indexed. bytes: source bytes read.
     seconds: wall time. generation: of the index. interrupted: the run was stopped and the index is partial.
     peak_private_bytes: the most private memory that all builder processes together were seen to hold, looking
@@ -64,7 +65,8 @@ class IndexStats:
     an earlier run had paid for. unembedded_chunks: chunks the service gave no vector for; they are found by their words
     only, and the next run asks again. unembedded: the first hundred of them as (path, first line, last line, reason).
     notes: what else a person should be told.
-    stopped: which limit ended the run early ("" if none did); what was embedded by then is in the index.
+    stopped: which limit ended the run early ("" if none did); what was embedded by then is in the index, or, of a
+    rebuild, in the embedding cache only: the index from before stands.
     """
 
     __slots__ = (

@@ -121,18 +121,19 @@ class SegmentStore:
             if request.rebuild:
                 return fresh
             raise
-        if request.rebuild:
+        # An index of nothing, such as a failed first run leaves, binds nobody.
+        if request.rebuild or not known.segments:
             fresh.generation = known.generation
             return fresh
         if known.root != request.root:
             raise IndexMismatchError(
                 f"the index at {self._directory} is of {known.root}, not of {request.root}: "
-                "choose another index path, or rebuild it with 'flyweight index --rebuild'"
+                "choose another index path, or repeat the command with --rebuild to make it anew"
             )
         if (known.embedder, known.dimensions) != (fresh.embedder, fresh.dimensions):
             raise IndexMismatchError(
                 f"the index at {self._directory} was made with {known.embedder} in {known.dimensions} dimensions, "
-                f"not {fresh.embedder} in {fresh.dimensions}: rebuild it with 'flyweight index --rebuild'"
+                f"not {fresh.embedder} in {fresh.dimensions}: keep to that, or repeat the command with --rebuild"
             )
         return known
 

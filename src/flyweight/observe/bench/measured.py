@@ -9,7 +9,7 @@ Fields of a command are separated by tabs, and each is answered by one line:
     index PATH            chunks
     query TEXT            nanoseconds, hits, and 1 when the cache answered
     many COUNT TEXT...    asks each text COUNT times, each time once more with a number that no query had; searches made
-    settle SECONDS TEXT   asks TEXT ten times a second for so long; searches made
+    settle SECONDS TEXT   asks TEXT, each time with a new number, with pauses of 10 ms for so long; searches made
     attribution           whose its memory is, as JSON; the last thing to ask, since it loads what a search does not
     answered              that the queries are over, whose phase this ends
     explain SECONDS LIMIT one JSON object with all that the profiler knows; whether use was steady below LIMIT bytes
@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from flyweight import SemanticSearchEngine
 
 _TRACKED = "tracked" in sys.argv[1:]
-_PAUSE_S = 0.1
+_PAUSE_S = 0.01
+# Caches are renewed in less, so that what they keep is not taken for what was forgotten.
+_OLD_S = 2.0
 _OBJECTS = ("embedder_settings", "store_location")
 if _TRACKED:
     from flyweight import memory
@@ -79,7 +81,7 @@ def _attribution(engine: SemanticSearchEngine) -> str:
 def _explain(engine: SemanticSearchEngine, window_s: float, limit_bytes: int) -> str:
     # In this order: what comes later adds to what came before.
     steady = engine.is_steady_state(limit_bytes, window_s)
-    found = engine.detect_memory_leaks(min_age_s=1.0, min_size=1)
+    found = engine.detect_memory_leaks(min_age_s=_OLD_S, min_size=1)
     explained = engine.get_memory_attribution()
     report = engine.get_memory_report()
     memory.phase("Final")

@@ -264,10 +264,9 @@ def _tracked_run(configuration: Configuration, job: Job, tree: Path, work: Path,
 
 def _fitting(effort: Effort, configuration: Configuration) -> Effort:
     """Where a query goes to another process it takes milliseconds instead of a tenth of one: fewer show as much. But
-    the caches, which grow as they fill, have to be full when growth is first looked at, and to be renewed while
-    leaks are looked for: what is kept in Python objects is old until then.
+    the caches, which grow as they fill, have to be full when growth is first looked at.
     """
-    return effort if configuration.is_plain else replace(effort, repeats=_REPEATS_BESIDE, window_s=2 * effort.window_s)
+    return effort if configuration.is_plain else replace(effort, repeats=_REPEATS_BESIDE)
 
 
 @contextmanager

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 
 from flyweight.store.lancedb.object_storage import ObjectStorage
-from flyweight.store.lancedb.table import CHUNKS_ONLY, FILE_ORDINAL, connect, open_table, unusable
+from flyweight.store.lancedb.synchronous import LanceConnection
+from flyweight.store.lancedb.table import CHUNKS_ONLY, FILE_ORDINAL
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
-
     from flyweight.store.lancedb.location import StoreLocation
+    from flyweight.store.lancedb.synchronous import LanceTable
 
 _COLUMNS = ["language", "skipped", "size_bytes"]
 
@@ -35,26 +35,26 @@ class TableCensus:
     """
 
     def __init__(self, location: StoreLocation) -> None:
-        connection = connect(location, ObjectStorage(location).options())
-        table, info = open_table(connection, location)
-        self.embedder = info.embedder
-        self.dimensions = info.dimensions
-        self.root = info.root
         self.files = 0
         self.source_bytes = 0
         self.languages: dict[str, int] = {}
         self.skipped: dict[str, int] = {}
+        connection = LanceConnection(location, ObjectStorage(location).options())
         try:
-            self.version = int(table.version)
-            self.chunks = int(table.count_rows(CHUNKS_ONLY))
+            table, info = connection.open_table()
+            self.embedder = info.embedder
+            self.dimensions = info.dimensions
+            self.root = info.root
+            self.version = table.version()
+            self.chunks = table.count_rows(CHUNKS_ONLY)
             self._count_files(table)
             self.indexes = _indexes(table)
-        except Exception as error:  # LanceDB raises OSError, ValueError and RuntimeError for one and the same thing
-            raise unusable(location, error) from None
+        finally:
+            connection.close()
         self.size_bytes = _bytes_in(location.table_directory) if location.is_local else None
 
-    def _count_files(self, table: Any) -> None:
-        for batch in table.search().where(f"ordinal = {FILE_ORDINAL}").select(_COLUMNS).limit(None).to_batches():
+    def _count_files(self, table: LanceTable) -> None:
+        for batch in table.batches(_COLUMNS, f"ordinal = {FILE_ORDINAL}"):
             for row in batch.to_pylist():
                 if row["skipped"] is not None:
                     self.skipped[row["skipped"]] = self.skipped.get(row["skipped"], 0) + 1
@@ -64,13 +64,11 @@ class TableCensus:
                 self.languages[row["language"]] = self.languages.get(row["language"], 0) + 1
 
 
-def _indexes(table: Any) -> list[SearchIndex]:
-    found = []
-    for index in table.list_indices():
-        statistics = table.index_stats(index.name)
-        missing = 0 if statistics is None else int(statistics.num_unindexed_rows)
-        found.append(SearchIndex(",".join(index.columns), str(index.index_type), missing))
-    return found
+def _indexes(table: LanceTable) -> list[SearchIndex]:
+    return [
+        SearchIndex(",".join(index.columns), str(index.index_type), table.unindexed_rows(index.name) or 0)
+        for index in table.indexes()
+    ]
 
 
 def _bytes_in(directory: str) -> int:

@@ -13,7 +13,7 @@ from flyweight.errors import IndexMismatchError, StoreError
 from flyweight.store.lancedb.hit import StoredHit
 from flyweight.store.lancedb.location import StoreLocation
 from flyweight.store.lancedb.result_cache import ResultCache
-from flyweight.store.lancedb.store_process import Gone, StoreProcess
+from flyweight.store.lancedb.store_process import Gone, Late, StoreProcess
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -166,6 +166,11 @@ class StoreClient:
                 self._store = self._started()
             try:
                 return self._store.ask(question)  # type: ignore[no-any-return]
+            except Late:
+                raise StoreError(
+                    f"the LanceDB store at {self._location.uri} has not answered within "
+                    f"{self._location.timeout_s:g} s (timeout_s): ask again, or give it longer with that store option"
+                ) from None
             except Gone as gone:
                 self._store = None
                 if fresh or not gone.idle:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from flyweight.errors import FlyweightError
 from flyweight.store.lancedb.core import shared_core
 from flyweight.store.lancedb.reader import TableReader
+from flyweight.store.lancedb.store_process import Late
 
 if TYPE_CHECKING:
     from flyweight.store.lancedb.location import StoreLocation
@@ -20,6 +21,7 @@ class LocalStore:
     def __init__(self, location: StoreLocation) -> None:
         """Raises StoreError when LanceDB is not installed."""
         self._reader = TableReader(shared_core(), location)
+        self._timeout_s = location.timeout_s
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="flyweight-lancedb", daemon=True)
         self._thread.start()
@@ -27,8 +29,12 @@ class LocalStore:
     def ask(self, question: tuple[Any, ...]) -> tuple[Any, ...]:
         kind, *arguments = question
         work = self._reader.info() if kind == "info" else self._reader.search(*arguments)
+        answer = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
-            return "ok", asyncio.run_coroutine_threadsafe(work, self._loop).result()
+            return "ok", answer.result(self._timeout_s)
+        except TimeoutError:
+            answer.cancel()
+            raise Late from None
         except FlyweightError as error:
             return "error", type(error).__name__, str(error)
 

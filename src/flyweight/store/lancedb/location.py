@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 PREFIX = "lancedb:"
 TABLE = "flyweight"
+_TIMEOUT_S = 30.0
 _SCHEMES = ("s3", "gs", "az")
 # Ours, then those that LanceDB's object storage understands by prefix (docs/lancedb.md).
 _OPTIONS = ("table", "region", "profile", "endpoint_url", "allow_http", "timeout_s")
@@ -48,7 +49,7 @@ class StoreLocation:
             if "@" in given.get(key, ""):
                 raise ConfigError(f"store option {key} holds credentials: give them in the environment or in a profile")
         timeout_s = given.get("timeout_s", "1")
-        if not timeout_s.replace(".", "", 1).isdigit():
+        if not timeout_s.replace(".", "", 1).isdecimal() or not timeout_s.strip("0."):
             raise ConfigError(f"store option timeout_s is a number of seconds, not {timeout_s!r}")
         table = given.pop("table", TABLE)
         if not table or table.startswith(".") or not all((c.isalnum() and c.isascii()) or c in "_-." for c in table):
@@ -67,6 +68,11 @@ class StoreLocation:
     def table_directory(self) -> str:
         """Of a local table."""
         return os.path.join(self.uri, self.table + ".lance")
+
+    @property
+    def timeout_s(self) -> float:
+        """How long a request to object storage may take, and a search as a whole."""
+        return float(self.options.get("timeout_s", _TIMEOUT_S))
 
     def public_options(self) -> dict[str, str]:
         """The options that may be written down: no secrets. With `table` where it is not the default."""

@@ -19,7 +19,6 @@ _RENEW_AHEAD_S = 120.0
 # LanceDB's own patience is three minutes for each request.
 _RETRIES = "4"
 _RETRY_S = "20"
-_TIMEOUT_S = "30"
 
 
 class ObjectStorage:
@@ -38,7 +37,7 @@ class ObjectStorage:
         options = {key: value for key, value in given.items() if key not in _OURS}
         options.setdefault("client_max_retries", _RETRIES)
         options.setdefault("client_retry_timeout", _RETRY_S)
-        options.setdefault("timeout", f"{given.get('timeout_s', _TIMEOUT_S)}s")
+        options.setdefault("timeout", f"{max(1, round(self._location.timeout_s * 1000))}ms")
         options.setdefault("connect_timeout", "5s")
         if self._location.uri.startswith("s3://"):
             self._add_s3(options)

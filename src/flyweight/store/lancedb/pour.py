@@ -12,7 +12,6 @@ import os
 import random
 import signal
 import sqlite3
-import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -77,11 +76,16 @@ class TableWriter:
             if not rebuild or not connection.holds_index():
                 raise
             return
-        if not rebuild:
+        if rebuild:
+            return
+        if info.metadata() != self._info.metadata() and not self._table.count_rows(f"NOT ({WRITER_ONLY})"):
+            # An empty table, such as a failed first run leaves, binds nobody.
+            self._table = connection.replace_table(self._rows([]))
+        else:
             self._check(info)
-            upkeep.ensure_terms_index(self._table)
-            if not self._location.is_local and not self._table.count_rows(WRITER_ONLY):
-                self.pour([], [])
+        upkeep.ensure_terms_index(self._table)
+        if not self._location.is_local and not self._table.count_rows(WRITER_ONLY):
+            self.pour([], [])
 
     @property
     def generation(self) -> int:
@@ -150,11 +154,11 @@ class TableWriter:
         if (info.embedder, info.dimensions) != (wanted.embedder, wanted.dimensions):
             raise IndexMismatchError(
                 f"the index at {where} was made with {info.embedder} in {info.dimensions} dimensions, "
-                f"not {wanted.embedder} in {wanted.dimensions}: rebuild it with 'flyweight index --rebuild'"
+                f"not {wanted.embedder} in {wanted.dimensions}: keep to that, or repeat the command with --rebuild"
             )
         raise IndexMismatchError(
             f"the index at {where} is of {info.root}, not of {wanted.root}: choose another location or table, "
-            "or rebuild it with 'flyweight index --rebuild'"
+            "or repeat the command with --rebuild to make it anew"
         )
 
     def _connected(self) -> LanceConnection:
@@ -231,4 +235,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    os._exit(main())  # at once: LanceDB's threads may call back into an interpreter that is being taken apart

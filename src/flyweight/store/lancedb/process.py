@@ -34,6 +34,7 @@ def main() -> int:
     except FlyweightError as error:
         wire.send(connection, "error", type(error).__name__, str(error))
         return 1
+    wire.send(connection, "ok")
     patience = max(idle_s, _FIRST_QUESTION_S)
     while _waits(connection, patience):
         patience = idle_s

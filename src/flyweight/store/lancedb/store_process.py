@@ -54,10 +54,14 @@ class Gone(Exception):
         self.idle = status == 0
 
 
+class Late(Exception):
+    """No answer came in time."""
+
+
 class StoreProcess:
     """Raises StoreError when it cannot be started. Asked by one thread at a time."""
 
-    __slots__ = ("_connection", "_owner", "_pid", "_status")
+    __slots__ = ("_connection", "_is_ready", "_owner", "_pid", "_status", "_timeout_s")
 
     def __init__(self, location: StoreLocation, idle_s: float) -> None:
         from _socket import socketpair
@@ -88,6 +92,8 @@ class StoreProcess:
         finally:
             theirs.close()
         self._connection = ours
+        self._is_ready = False
+        self._timeout_s = location.timeout_s
         self._owner = os.getpid()
         self._status = None
         _sockets.add(ours.fileno())
@@ -100,14 +106,23 @@ class StoreProcess:
             pass  # the first question finds out
 
     def ask(self, question: tuple[Any, ...]) -> tuple[Any, ...]:
-        """The answer. Raises Gone; whatever else is raised (an interrupt), the process ends: its answer would come to
-        the next question."""
+        """The answer. Raises Gone, and Late when it takes longer than the store option timeout_s, its start not
+        counted. Whatever is raised (an interrupt, too), the process ends: its answer would come to the next question.
+        """
         answer = None
         ended = False
         try:
             try:
-                wire.send(self._connection, *question)
-                answer = wire.receive(self._connection)
+                if not self._is_ready:
+                    answer = wire.receive(self._connection)
+                    self._is_ready = answer is not None and answer[0] == "ok"
+                if self._is_ready:
+                    answer = None
+                    self._connection.settimeout(self._timeout_s)
+                    wire.send(self._connection, *question)
+                    answer = wire.receive(self._connection)
+            except TimeoutError:
+                raise Late from None
             except OSError:
                 pass
             ended = answer is None

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 import types
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from flyweight.errors import FlyweightError, StoreConflictError, StoreError
-from flyweight.store.lancedb.table import check_schema, is_index, is_missing, missing_table, not_installed, unusable
+from flyweight.store.lancedb.core import writing_core
+from flyweight.store.lancedb.table import check_schema, is_index, is_missing, missing_table, unusable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
@@ -34,8 +34,9 @@ class LanceConnection:
 
     def __init__(self, location: StoreLocation, storage_options: dict[str, str]) -> None:
         self._location = location
+        os.environ.setdefault("LANCEDB_LOG", "error")
+        core = writing_core()
         self._runner = asyncio.Runner()
-        core = _core()
         session = core.Session(
             index_cache_size_bytes=_INDEX_CACHE_BYTES, metadata_cache_size_bytes=_METADATA_CACHE_BYTES
         )
@@ -149,8 +150,12 @@ class LanceTable:
                 return
             yield batch
 
+    def indexes(self) -> list[Any]:
+        """Of each its `name`, `columns` and `index_type`."""
+        return list(self._run(self._table.list_indices))
+
     def index_names(self) -> set[str]:
-        return {index.name for index in self._run(self._table.list_indices)}
+        return {index.name for index in self.indexes()}
 
     def unindexed_rows(self, index: str) -> int | None:
         """None when there is no such index."""
@@ -174,23 +179,3 @@ async def _next(stream: Any) -> pa.RecordBatch:
         return await stream.__anext__()
     except StopAsyncIteration:
         raise _Exhausted from None
-
-
-def _core() -> Any:
-    """`lancedb._lancedb`, without running the package's `__init__` unless somebody has."""
-    from importlib.util import find_spec
-
-    os.environ.setdefault("LANCEDB_LOG", "error")
-    if "lancedb" not in sys.modules:
-        found = find_spec("lancedb")
-        if found is None or found.submodule_search_locations is None:
-            raise not_installed(ModuleNotFoundError("No module named 'lancedb'"))
-        package = types.ModuleType("lancedb")
-        package.__path__ = list(found.submodule_search_locations)
-        package.__spec__ = found
-        sys.modules["lancedb"] = package
-    try:
-        import lancedb._lancedb as core
-    except ImportError as error:
-        raise not_installed(error) from None
-    return core

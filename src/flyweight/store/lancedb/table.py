@@ -1,4 +1,4 @@
-"""The table of an index: its columns and what its schema's metadata say, created, opened and checked in one place.
+"""The table of an index: its columns and what its schema's metadata say.
 
 One row per chunk, and one per file, of ordinal -1, that says what was indexed and when. Chunk rows have terms and a
 vector, file rows have neither, so that no search ever meets one.
@@ -125,30 +125,6 @@ def missing_table(location: StoreLocation) -> IndexMissingError:
     )
 
 
-def connect(location: StoreLocation, storage_options: Mapping[str, str] | None = None, **settings: Any) -> Any:
-    """A lancedb.DBConnection. Raises StoreError when LanceDB is not installed or refuses the location."""
-    try:
-        import lancedb
-    except ImportError as error:
-        raise not_installed(error) from None
-    try:
-        return lancedb.connect(location.uri, storage_options=dict(storage_options or {}) or None, **settings)
-    except Exception as error:  # LanceDB raises OSError, ValueError and RuntimeError for one and the same thing
-        raise unusable(location, error) from None
-
-
-def open_table(connection: Any, location: StoreLocation) -> tuple[Any, TableInfo]:
-    """The table, checked. Raises IndexMissingError, IndexVersionError, StoreError."""
-    try:
-        table = connection.open_table(location.table)
-        schema = table.schema
-    except Exception as error:
-        if is_missing(error):
-            raise missing_table(location) from None
-        raise unusable(location, error) from None
-    return table, check_schema(location, schema)
-
-
 def row_id(path: str, ordinal: int) -> str:
     """The key of a row: of fixed length whatever the path, and the same whatever else is in the table."""
     name = hashlib.blake2b(os.fsencode(path), digest_size=16).hexdigest()
@@ -166,12 +142,6 @@ def stored_path(path: str) -> tuple[str, bytes | None]:
 
 def path_of(path: str, raw_path: bytes | None) -> str:
     return path if raw_path is None else os.fsdecode(raw_path)
-
-
-def not_installed(error: ImportError) -> StoreError:
-    return StoreError(
-        f"a LanceDB store needs LanceDB, which cannot be imported ({error}): pip install 'flyweight[lancedb]'"
-    )
 
 
 def is_missing(error: BaseException) -> bool:
