@@ -43,6 +43,14 @@ class CertificateDistrusted(TlsFailed):
     """The peer's certificate does not verify; the message says why."""
 
 
+class _Socket(_socket.socket):
+    """Closes without a warning when it is let go: a pool may go without a farewell, and what a forked child lets go is
+    its parent's. Of the socket itself, because in a cycle of garbage it may be finalised before what holds it."""
+
+    __slots__ = ()
+    __del__ = _socket.socket.close
+
+
 class PlainStream:
     """A connected TCP socket."""
 
@@ -79,15 +87,13 @@ class PlainStream:
     def close(self) -> None:
         self._socket.close()
 
-    __del__ = close  # a pool may be let go without a farewell; what a forked child lets go is its parent's
-
 
 def connect(host: str, port: int, deadline: float) -> PlainStream:
     """Tries the addresses of `host` in turn. Raises OSError; TimeoutError after the deadline; socket.gaierror."""
     failure: OSError | None = None
     addresses = _addresses(host, port, deadline)
     for number, (family, kind, protocol, _, address) in enumerate(addresses):
-        opened = _socket.socket(family, kind | _socket.SOCK_CLOEXEC, protocol)
+        opened = _Socket(family, kind | _socket.SOCK_CLOEXEC, protocol)
         try:
             left = remaining_s(deadline)
             share = left / (len(addresses) - number)
