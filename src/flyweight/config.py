@@ -158,10 +158,10 @@ class SearchConfig:
             raise ConfigError(f'the store "{SEGMENTS}" has no options: leave out {", ".join(sorted(options))}')
         if store is None or store == SEGMENTS:
             return
-        if not isinstance(store, str) or not store.startswith("lancedb:"):
-            raise ConfigError(f'store must be "{SEGMENTS}" or "lancedb:<uri>", not {store!r}')
-        from flyweight.store.lancedb.location import StoreLocation
+        from flyweight.store.lancedb.location import PREFIX, StoreLocation
 
+        if not isinstance(store, str) or not store.startswith(PREFIX):
+            raise ConfigError(f'store must be "{SEGMENTS}" or "{PREFIX}<uri>", not {store!r}')
         self.store_location = StoreLocation.parse(store, options)
         self.store = self.store_location.spec  # absolute: the process may change its directory
 

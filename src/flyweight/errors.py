@@ -91,3 +91,13 @@ class BudgetExceeded(TrackingError):
 
 class BudgetWarning(RuntimeWarning):
     """Tracked memory is over a budget. Not a ResourceWarning: Python keeps those to itself unless asked."""
+
+
+def error_named(class_name: str, message: str, otherwise: type[FlyweightError] = BuildError) -> FlyweightError:
+    """The error that another process raised, from the name of its class; `otherwise` where no class of ours has it.
+
+    >>> error_named("PathError", "no such directory")
+    PathError('no such directory')
+    """
+    kind = globals().get(class_name)
+    return kind(message) if isinstance(kind, type) and issubclass(kind, FlyweightError) else otherwise(message)

@@ -21,7 +21,6 @@ from collections.abc import Iterable
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Any
 
-from tests.standins.faults import Faults
 from tests.standins.http_service import Answer, HttpService, Request
 from tests.standins.lifted_vectors import lifted_vector
 from tests.standins.program import run
@@ -32,7 +31,6 @@ from tests.standins.titan_models import TitanModel
 if TYPE_CHECKING:
     import pytest
 
-    from tests.standins.certificates import Certificates
 
 V1 = "amazon.titan-embed-text-v1"
 V2 = "amazon.titan-embed-text-v2:0"
@@ -58,7 +56,7 @@ class BedrockStandIn(HttpService):
     """rate_per_s, burst: requests let through; what is more is throttled. tokens_per_s: the same for input tokens.
     credentials: those it accepts, by default CREDENTIALS. region: where it stands; None accepts any. denied: models
     it denies access to; retired: models it had once. clock_offset_s: its clock, relative to this machine's;
-    tells_time: whether its answers say what that clock shows, as a proxy in between may not.
+    tells_time: whether its answers say what that clock shows, as a proxy in between may not. service: of HttpService.
     """
 
     def __init__(
@@ -73,23 +71,9 @@ class BedrockStandIn(HttpService):
         retired: Iterable[str] = (),
         clock_offset_s: float = 0.0,
         tells_time: bool = True,
-        port: int = 0,
-        tls: bool = False,
-        certificates: Certificates | None = None,
-        latency_s: float = 0.0,
-        faults: Faults | None = None,
-        framing: str = "length",
-        requests_per_connection: int = 0,
+        **service: Any,
     ) -> None:
-        super().__init__(
-            port=port,
-            tls=tls,
-            certificates=certificates,
-            latency_s=latency_s,
-            faults=faults,
-            framing=framing,
-            requests_per_connection=requests_per_connection,
-        )
+        super().__init__(**service)
         self.credentials = [credentials] if isinstance(credentials, Credentials) else list(credentials)
         self.region = region
         self.denied = set(denied)

@@ -10,18 +10,14 @@ import base64
 import json
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from tests.standins.faults import Faults
 from tests.standins.http_service import Answer, HttpService, Request
 from tests.standins.lifted_vectors import lifted_vector, token_count
 from tests.standins.program import run
 from tests.standins.rate_limit import TokenBucket
-
-if TYPE_CHECKING:
-    from tests.standins.certificates import Certificates
 
 # Dimensions by model; a negative number: of that many, and fewer when asked for fewer.
 MODELS = {"small-code": 384, "large-code": 768, "text-embedding-3-small": -1536}
@@ -40,6 +36,7 @@ _ERRORS = {
 class OpenAIStandIn(HttpService):
     """api_key: the key it demands, None for none. models: dimensions by name, as MODELS. max_texts: more in one
     request are refused. shuffled: answers come in another order than the texts, with their index, as the API allows.
+    service: of HttpService.
     """
 
     def __init__(
@@ -51,23 +48,9 @@ class OpenAIStandIn(HttpService):
         shuffled: bool = False,
         rate_per_s: float | None = None,
         burst: float | None = None,
-        port: int = 0,
-        tls: bool = False,
-        certificates: Certificates | None = None,
-        latency_s: float = 0.0,
-        faults: Faults | None = None,
-        framing: str = "length",
-        requests_per_connection: int = 0,
+        **service: Any,
     ) -> None:
-        super().__init__(
-            port=port,
-            tls=tls,
-            certificates=certificates,
-            latency_s=latency_s,
-            faults=faults,
-            framing=framing,
-            requests_per_connection=requests_per_connection,
-        )
+        super().__init__(**service)
         self.api_key = api_key
         self.models = dict(models)
         self.max_texts = max_texts

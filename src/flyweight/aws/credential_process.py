@@ -8,8 +8,8 @@ from __future__ import annotations
 from flyweight.aws.child_process import run_command
 from flyweight.aws.clock import parse_timestamp
 from flyweight.aws.credentials import Credentials
+from flyweight.aws.json_text import NotJson, parse
 from flyweight.aws.shell_words import split_words
-from flyweight.embed.json_text import NotJson, parse
 from flyweight.errors import CredentialsError
 
 TYPE_CHECKING = False

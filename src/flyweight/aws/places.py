@@ -61,7 +61,7 @@ class Places:
     def ask_helper(self) -> dict[str, object]:
         """What the helper process answers: the fields of credentials, or "Failure" and its "Kind"."""
         from flyweight.aws.child_process import run_command
-        from flyweight.embed.json_text import NotJson, parse, quoted
+        from flyweight.aws.json_text import NotJson, parse, quoted
 
         settings = {
             "profile": self._profile_name,

@@ -9,10 +9,10 @@ import socket
 import sys
 import time
 
-from flyweight import errors
 from flyweight.embed.frames import FrameReader, frame
 from flyweight.embed.run_caps import CAP_REACHED as CAP_REACHED
-from flyweight.errors import BuildError, FlyweightError
+from flyweight.errors import BuildError, error_named
+from flyweight.process_end import how_it_ended
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ class Gateway:
         if message[0] == "refused":
             self._forget()
             self._how_it_ended()
-            raise _rebuilt_error(message[1], message[2])
+            raise error_named(message[1], message[2])
         self.address = message[1]
 
     def usage(self) -> GatewayUsage:
@@ -226,9 +226,7 @@ class Gateway:
             time.sleep(0.005)
         if status is None:
             return "does not answer"
-        if status < 0:
-            return f"was ended by signal {-status}"
-        return f"ended with status {status} (FLYWEIGHT_DEBUG=1 shows why)"
+        return how_it_ended(status) + ("" if status < 0 else " (FLYWEIGHT_DEBUG=1 shows why)")
 
     def _reap(self) -> int | None:
         """Its exit status, None while it runs."""
@@ -248,11 +246,6 @@ class Gateway:
         if self._control is not None:
             self._control.close()
             self._control = None
-
-
-def _rebuilt_error(class_name: str, message: str) -> FlyweightError:
-    kind = getattr(errors, class_name, BuildError)
-    return kind(message) if issubclass(kind, FlyweightError) else BuildError(message)
 
 
 if __name__ == "__main__":

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import os
 
-from flyweight.aws.connection_pool import ConnectionPool
-from flyweight.embed import splitting
-from flyweight.embed.json_text import quoted
+from flyweight.aws.json_text import quoted
+from flyweight.embed.pooled_embedder import PooledEmbedder
 from flyweight.embed.remote import Answer, TemporarilyUnavailable, TextRefused, Throttled
 from flyweight.embed.service_answer import (
     error_object,
@@ -19,20 +18,18 @@ from flyweight.embed.service_answer import (
     refuse_by_status,
     retry_after_s,
 )
-from flyweight.embed.unit_vector import BadVector, checked_vector, mean_vector
+from flyweight.embed.unit_vector import BadVector, checked_vector
 from flyweight.errors import ConfigError, CredentialsError, EmbedderRefusedError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from flyweight.aws.http_response import Response
     from flyweight.embed.settings import EmbedderSettings
 
 _TEXTS_PER_REQUEST = 32  # what TEI accepts by default; the others accept more
 
 
-class OpenAIEmbedder:
+class OpenAIEmbedder(PooledEmbedder):
     """See flyweight.embed.remote.RemoteEmbedder. The key: the option api_key, else OPENAI_API_KEY, else none.
 
     Raises ConfigError.
@@ -41,9 +38,6 @@ class OpenAIEmbedder:
     texts_per_request = _TEXTS_PER_REQUEST
 
     def __init__(self, settings: EmbedderSettings) -> None:
-        self.name = settings.name
-        self.dimensions = settings.dimensions
-        self.price_per_million_tokens = settings.price_per_million_tokens
         base_url = settings.base_url or ""
         self._who = f"{settings.model} at {base_url}"
         self._fields = f'{{"model":{quoted(settings.model)},"encoding_format":"float",'
@@ -52,28 +46,7 @@ class OpenAIEmbedder:
         self._key = settings.api_key or os.environ.get("OPENAI_API_KEY") or ""
         if not self._key.isascii() or not self._key.isprintable():
             raise ConfigError("the key for the embedding service holds characters that no key has: see OPENAI_API_KEY")
-        self._pool = ConnectionPool(
-            base_url,
-            ca_bundle=settings.ca_bundle,
-            proxy=settings.proxy,
-            max_idle=settings.max_in_flight or 64,
-            timeout_s=settings.timeout_s,
-        )
-
-    def pieces(self, text: bytes) -> list[str]:
-        return splitting.pieces(text)
-
-    def estimate_tokens(self, text: str) -> int:
-        return splitting.estimate_tokens(text)
-
-    def combine(self, vectors: Sequence[bytes], weights: Sequence[float]) -> bytes:
-        return mean_vector(vectors, weights)
-
-    def drop_idle(self) -> None:
-        self._pool.drop_idle()
-
-    def close(self) -> None:
-        self._pool.close()
+        super().__init__(settings, base_url, settings.ca_bundle)
 
     def request(self, texts: list[str], timeout_s: float) -> Answer:
         """See flyweight.embed.remote.RemoteEmbedder."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from flyweight.aws.connection_pool import ConnectionFailed, ConnectionPool, NobodyThere
-from flyweight.embed.json_text import NotJson, parse
+from flyweight.aws.json_text import NotJson, parse
 from flyweight.embed.remote import TemporarilyUnavailable, Throttled
 from flyweight.errors import EmbedderRefusedError
 

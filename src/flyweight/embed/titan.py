@@ -11,12 +11,11 @@ import time
 from flyweight.aws import profiles
 from flyweight.aws.byte_stream import remaining_s
 from flyweight.aws.clock import Clock, is_expired, is_time_refusal
-from flyweight.aws.connection_pool import ConnectionPool
 from flyweight.aws.credentials import CredentialSource
+from flyweight.aws.json_text import quoted
 from flyweight.aws.signing import sign
 from flyweight.aws.url import split_url
-from flyweight.embed import splitting
-from flyweight.embed.json_text import quoted
+from flyweight.embed.pooled_embedder import PooledEmbedder
 from flyweight.embed.remote import Answer, TemporarilyUnavailable, TextRefused, Throttled
 from flyweight.embed.service_answer import (
     error_object,
@@ -27,13 +26,11 @@ from flyweight.embed.service_answer import (
     retry_after_s,
 )
 from flyweight.embed.settings import TITAN_V1, TITAN_V2
-from flyweight.embed.unit_vector import BadVector, checked_vector, mean_vector
+from flyweight.embed.unit_vector import BadVector, checked_vector
 from flyweight.errors import CredentialsError, EmbedderRefusedError, EmbedderUnreachableError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from flyweight.aws.credentials import Credentials
     from flyweight.aws.http_response import Response
     from flyweight.embed.settings import EmbedderSettings
@@ -79,7 +76,7 @@ _OF_THE_MODEL = (
 )
 
 
-class TitanEmbedder:
+class TitanEmbedder(PooledEmbedder):
     """See flyweight.embed.remote.RemoteEmbedder.
 
     Raises ConfigError (no region, a bad endpoint), CredentialsError (files that cannot be read).
@@ -88,10 +85,6 @@ class TitanEmbedder:
     texts_per_request = 1
 
     def __init__(self, settings: EmbedderSettings) -> None:
-        self.name = settings.name
-        self.dimensions = settings.dimensions
-        price = settings.price_per_million_tokens
-        self.price_per_million_tokens = _PRICES.get(settings.model) if price is None else price
         self._model = settings.model
         self._region = settings.region or _region_of_arn(settings.model) or profiles.region(None, settings.profile)
         endpoint = split_url(
@@ -114,28 +107,9 @@ class TitanEmbedder:
         self._credentials = CredentialSource(
             settings.profile, self._region, clock=self._clock, ca_bundle=ca_bundle, proxy=settings.proxy
         )
-        self._pool = ConnectionPool(
-            f"{endpoint.scheme}://{endpoint.authority}",
-            ca_bundle=ca_bundle,
-            proxy=settings.proxy,
-            max_idle=settings.max_in_flight or 64,
-            timeout_s=settings.timeout_s,
-        )
-
-    def pieces(self, text: bytes) -> list[str]:
-        return splitting.pieces(text)
-
-    def estimate_tokens(self, text: str) -> int:
-        return splitting.estimate_tokens(text)
-
-    def combine(self, vectors: Sequence[bytes], weights: Sequence[float]) -> bytes:
-        return mean_vector(vectors, weights)
-
-    def drop_idle(self) -> None:
-        self._pool.drop_idle()
-
-    def close(self) -> None:
-        self._pool.close()
+        super().__init__(settings, f"{endpoint.scheme}://{endpoint.authority}", ca_bundle)
+        if self.price_per_million_tokens is None:
+            self.price_per_million_tokens = _PRICES.get(settings.model)
 
     def request(self, texts: list[str], timeout_s: float) -> Answer:
         """One text, one exchange. Where the service refuses the credentials, or the time they were used at, a second

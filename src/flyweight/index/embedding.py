@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import time
 
-from flyweight import errors
-from flyweight.errors import BuildError, EmbedderUnreachableError
+from flyweight.errors import EmbedderUnreachableError, error_named
 from flyweight.index.stats import IndexProgress
 from flyweight.index.vectors import GatewayVectors, LocalVectors
 
@@ -180,7 +179,7 @@ class RemoteEmbedding:
         if not self.halted or self._halted is None:
             return "", None
         class_name, message = self._halted
-        return message, None if class_name == CAP_REACHED else getattr(errors, class_name, BuildError)(message)
+        return message, None if class_name == CAP_REACHED else error_named(class_name, message)
 
     def stop(self) -> None:
         if self._gateway is not None:

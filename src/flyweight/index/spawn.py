@@ -6,9 +6,9 @@ import marshal
 import os
 import sys
 
-from flyweight import errors
-from flyweight.errors import BuildError, ConfigError
+from flyweight.errors import BuildError, ConfigError, FlyweightError, error_named
 from flyweight.index.stats import IndexProgress, IndexStats
+from flyweight.process_end import how_it_ended
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ class _Follower:
     def __init__(self, progress: Callable[[IndexProgress], object] | None) -> None:
         self._progress = progress
         self._stats: IndexStats | None = None
-        self._error: errors.FlyweightError | None = None
+        self._error: FlyweightError | None = None
         self._raised: BaseException | None = None
 
     def follow(self, fd: int, pid: int) -> IndexStats:
@@ -135,8 +135,7 @@ class _Follower:
         if self._error is not None:
             raise self._error
         if self._stats is None:
-            code = os.waitstatus_to_exitcode(status)
-            how = f"was ended by signal {-code}" if code < 0 else f"ended with status {code}"
+            how = how_it_ended(os.waitstatus_to_exitcode(status))
             raise BuildError(f"the builder process {how}: run again to go on from what was committed")
         return self._stats
 
@@ -157,8 +156,7 @@ class _Follower:
         elif kind == "note" and self._stats is not None:
             self._stats.notes.append(values[0])
         elif kind == "error":
-            kind_of_error = getattr(errors, values[0], BuildError)
-            self._error = kind_of_error(values[1])
+            self._error = error_named(values[0], values[1])
 
 
 def _signal(pid: int) -> None:

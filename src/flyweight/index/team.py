@@ -8,11 +8,11 @@ import select
 import signal
 import time
 
-from flyweight import errors
-from flyweight.errors import BuildError, FlyweightError
+from flyweight.errors import BuildError, error_named
 from flyweight.index.channel import Channel
 from flyweight.index.memory import PeakMemory
 from flyweight.index.worker import Worker, current_path
+from flyweight.process_end import how_it_ended
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -190,7 +190,7 @@ class Team:
         if message is None:
             raise self._death_of(member)
         if message[0] == "failed":
-            raise _rebuilt_error(message[1], message[2])
+            raise error_named(message[1], message[2])
         if message[0] == "done":
             _, left, member.spent = message
             member.in_flight -= 1
@@ -209,14 +209,8 @@ class Team:
         place = current_path(member.current)
         self._poll.unregister(member.channel.read_fd)
         del self._members[member.channel.read_fd]
-        code = os.waitstatus_to_exitcode(member.end())
-        how = f"was ended by signal {-code}" if code < 0 else f"ended with status {code}"
+        how = how_it_ended(os.waitstatus_to_exitcode(member.end()))
         return BuildError(
             f"a worker process {how} at {place}: run again to go on from what was committed; if it happens at the same "
             "file again, name that file in .flyweightignore"
         )
-
-
-def _rebuilt_error(class_name: str, message: str) -> FlyweightError:
-    kind = getattr(errors, class_name, BuildError)
-    return kind(message) if issubclass(kind, FlyweightError) else BuildError(message)

@@ -147,7 +147,6 @@ if TYPE_CHECKING:
 
 
 SEGMENTS = "segments"
-_LANCEDB = "lancedb:"
 
 
 def store_for(spec: str, options: Mapping[str, object], index_path: str) -> BuildStore:
@@ -158,8 +157,10 @@ def store_for(spec: str, options: Mapping[str, object], index_path: str) -> Buil
         if options:
             raise ConfigError(f"store 'segments' has no options: leave out {', '.join(sorted(options))}")
         return SegmentStore()
-    if spec.startswith(_LANCEDB) and len(spec) > len(_LANCEDB):
+    from flyweight.store.lancedb.location import PREFIX
+
+    if spec.startswith(PREFIX) and spec != PREFIX:
         from flyweight.store.lancedb.writer import LanceStore
 
-        return LanceStore(spec[len(_LANCEDB) :], options)
+        return LanceStore(spec, options)
     raise ConfigError(f"unknown store {spec!r}: 'segments' or 'lancedb:<uri>'")

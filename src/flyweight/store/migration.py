@@ -13,9 +13,11 @@ import time
 
 from flyweight.errors import IndexMissingError, IndexWriteError, StoreError
 from flyweight.index.manifest import manifest_path
+from flyweight.index.own_directory import make_own_directory
 from flyweight.index.request import BuildRequest
 from flyweight.index.stats import IndexProgress
 from flyweight.store import SEGMENTS, store_for
+from flyweight.store.lancedb.location import PREFIX, StoreLocation
 from flyweight.store.pointer import read_pointer, remove_pointer
 
 TYPE_CHECKING = False
@@ -41,7 +43,6 @@ if TYPE_CHECKING:
 
 _PIECE_BYTES = 32 * 1024 * 1024
 _REPORT_EVERY_S = 0.1
-_LANCEDB = "lancedb:"
 
 
 class StoredFile:
@@ -84,7 +85,7 @@ class Place:
 
     def __init__(self, given: str, options: Mapping[str, object]) -> None:
         self.options = dict(options)
-        self.is_table = given.startswith(_LANCEDB)
+        self.is_table = given.startswith(PREFIX)
         self.spec = given if self.is_table else SEGMENTS
         self.directory = "" if self.is_table else os.path.realpath(given)
 
@@ -247,13 +248,8 @@ def _work_directory(target: Place) -> str:
     """Where pieces lie until the target takes them: the target itself, or beside the table, where there is room."""
     try:
         if not target.is_table:
-            os.makedirs(target.directory, exist_ok=True)
-            if not os.listdir(target.directory):
-                with open(os.path.join(target.directory, ".gitignore"), "w") as file:
-                    file.write("*\n")
+            make_own_directory(target.directory)
             return target.directory
-        from flyweight.store.lancedb.location import StoreLocation
-
         location = StoreLocation.parse(target.spec, target.options)
         if not location.is_local:
             return tempfile.mkdtemp(prefix="flyweight-migrate-")

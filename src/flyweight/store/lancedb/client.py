@@ -8,8 +8,7 @@ from __future__ import annotations
 import os
 from _thread import allocate_lock
 
-from flyweight import errors
-from flyweight.errors import IndexMismatchError, StoreError
+from flyweight.errors import IndexMismatchError, StoreError, error_named
 from flyweight.store.lancedb.hit import StoredHit
 from flyweight.store.lancedb.location import StoreLocation
 from flyweight.store.lancedb.result_cache import ResultCache
@@ -155,7 +154,7 @@ class StoreClient:
         if answer[0] == "ok":
             return answer[1]
         _, class_name, message = answer
-        raise getattr(errors, class_name, StoreError)(message)
+        raise error_named(class_name, message, StoreError)
 
     def _answer(self, question: tuple[Any, ...]) -> tuple[Any, ...]:
         """Asks the process that runs, or a new one; another new one if that dies while it answers."""

@@ -17,6 +17,9 @@ from flyweight.errors import StoreError
 # The core is no public interface: these minor versions of 0.x are what the tests of stores have passed with, for
 # reading and for writing. The extras of pyproject.toml say the same.
 OLDEST_MINOR, NEWEST_MINOR = 39, 40
+# LanceDB's own bounds are 6 GB and 1 GB: what a search needs again lies in the page cache, or is a request away.
+_INDEX_CACHE_BYTES = 32 * 1024 * 1024
+_METADATA_CACHE_BYTES = 16 * 1024 * 1024
 
 
 def lean_core() -> Any:
@@ -48,6 +51,11 @@ def shared_core() -> Any:
     except ImportError as error:
         raise _not_installed(error) from None
     return _checked_core()
+
+
+def frugal_session(core: Any) -> Any:
+    """A session of LanceDB that caches little."""
+    return core.Session(index_cache_size_bytes=_INDEX_CACHE_BYTES, metadata_cache_size_bytes=_METADATA_CACHE_BYTES)
 
 
 def check_version(version: str) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from flyweight.errors import FlyweightError, IndexMismatchError
 from flyweight.store.lancedb.candidates import Searches
+from flyweight.store.lancedb.core import frugal_session
 from flyweight.store.lancedb.object_storage import ObjectStorage
 from flyweight.store.lancedb.table import check_schema, is_missing, missing_table, unusable
 
@@ -16,10 +17,6 @@ if TYPE_CHECKING:
     from flyweight.store.lancedb.hit import HitFields
     from flyweight.store.lancedb.location import StoreLocation
     from flyweight.store.lancedb.table import TableInfo
-
-# LanceDB's own bounds are 6 GB and 1 GB: what a search needs again lies in the page cache, or is a request away.
-_INDEX_CACHE_BYTES = 32 * 1024 * 1024
-_METADATA_CACHE_BYTES = 16 * 1024 * 1024
 
 
 class TableReader:
@@ -112,9 +109,7 @@ class TableReader:
     async def _open(self) -> None:
         self._close()
         self._opened_directory = self._directory()
-        session = self._core.Session(
-            index_cache_size_bytes=_INDEX_CACHE_BYTES, metadata_cache_size_bytes=_METADATA_CACHE_BYTES
-        )
+        session = frugal_session(self._core)
         options = self._storage.options() or None
         connection = await self._core.connect(self._location.uri, storage_options=options, session=session)
         self._table = await connection.open_table(self._location.table)

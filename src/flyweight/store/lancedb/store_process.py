@@ -7,6 +7,7 @@ import sys
 import time
 
 from flyweight.errors import StoreError
+from flyweight.process_end import how_it_ended
 from flyweight.store.lancedb import wire
 
 TYPE_CHECKING = False
@@ -49,8 +50,7 @@ class Gone(Exception):
     """The process ended while it was asked; says how. idle: in good order, because nobody had asked for so long."""
 
     def __init__(self, status: int) -> None:
-        code = os.waitstatus_to_exitcode(status)
-        super().__init__(f"ended by signal {-code}" if code < 0 else f"ended with status {code}")
+        super().__init__(how_it_ended(os.waitstatus_to_exitcode(status)).removeprefix("was "))
         self.idle = status == 0
 
 

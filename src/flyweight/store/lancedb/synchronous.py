@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from flyweight.errors import FlyweightError, StoreConflictError, StoreError
-from flyweight.store.lancedb.core import writing_core
+from flyweight.store.lancedb.core import frugal_session, writing_core
 from flyweight.store.lancedb.table import check_schema, is_index, is_missing, missing_table, unusable
 
 if TYPE_CHECKING:
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from flyweight.store.lancedb.location import StoreLocation
     from flyweight.store.lancedb.table import TableInfo
 
-_INDEX_CACHE_BYTES = 32 * 1024 * 1024
-_METADATA_CACHE_BYTES = 16 * 1024 * 1024
 _BATCH_ROWS = 2048
 
 
@@ -37,9 +35,7 @@ class LanceConnection:
         os.environ.setdefault("LANCEDB_LOG", "error")
         core = writing_core()
         self._runner = asyncio.Runner()
-        session = core.Session(
-            index_cache_size_bytes=_INDEX_CACHE_BYTES, metadata_cache_size_bytes=_METADATA_CACHE_BYTES
-        )
+        session = frugal_session(core)
         self._core = self.run(core.connect, location.uri, storage_options=storage_options or None, session=session)
 
     def open_table(self) -> tuple[LanceTable, TableInfo]:

@@ -11,12 +11,12 @@ import shutil
 import sys
 import tempfile
 
-from flyweight import errors
-from flyweight.errors import FlyweightError, IndexWriteError, StoreError
+from flyweight.errors import IndexWriteError, StoreError, error_named
 from flyweight.index.channel import Channel
 from flyweight.index.lock import WriterLock
 from flyweight.index.memory import private_bytes
 from flyweight.index.own_directory import make_own_directory
+from flyweight.process_end import how_it_ended
 from flyweight.store.lancedb.known_files import KnownFiles
 from flyweight.store.lancedb.location import StoreLocation
 from flyweight.store.lancedb.row_spool import RowSpool
@@ -54,8 +54,8 @@ _PROCESS_SETTINGS = {
 class LanceStore:
     """An index in a LanceDB table, open for one build."""
 
-    def __init__(self, uri: str, options: Mapping[str, object]) -> None:
-        self._location = StoreLocation.parse(uri, options)
+    def __init__(self, spec: str, options: Mapping[str, object]) -> None:
+        self._location = StoreLocation.parse(spec, options)
         self._locks: list[WriterLock] = []
         self._process: _StoreProcess | None = None
         self._known: KnownFiles | None = None
@@ -241,7 +241,8 @@ class _StoreProcess:
             return []
         leftovers = self._leftovers.pop(0)
         if kind == "failed":
-            raise _error(*values)
+            class_name, text = values
+            raise error_named(class_name, text, StoreError)
         for path in leftovers:
             os.unlink(path)
         return values
@@ -258,9 +259,8 @@ class _StoreProcess:
 
     def _death(self) -> StoreError:
         self._channel.close()
-        code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        how = how_it_ended(os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1]))
         self.pid = 0
-        how = f"was ended by signal {-code}" if code < 0 else f"ended with status {code}"
         return StoreError(f"the store process {how}: what it had committed stands; run again to go on from there")
 
 
@@ -273,8 +273,3 @@ def _piece_directory(index_path: str) -> str:
         return tempfile.mkdtemp(prefix=_PIECES, dir=index_path)
     except OSError as error:
         raise IndexWriteError(f"cannot write to {index_path}: {error.strerror}") from None
-
-
-def _error(class_name: str, message: str) -> FlyweightError:
-    kind = getattr(errors, class_name, StoreError)
-    return kind(message) if issubclass(kind, FlyweightError) else StoreError(message)
