@@ -289,7 +289,7 @@ void Tracker::turn_to_sampling(uint32_t reason) noexcept {
     degraded_tick.store(tick.load(std::memory_order_relaxed), std::memory_order_relaxed);
     degraded_reason.store(reason, std::memory_order_relaxed);
 
-    // What has been allocated so far stays exact. What is live is from now on what the live samples stand for.
+    // What has been allocated so far stays as counted. What is live is from now on what the live samples stand for.
     shadow.clear();
     for (size_t number = 1; number < sites.size(); ++number) {
         Site& site = sites[static_cast<SiteId>(number)];
@@ -323,7 +323,19 @@ void Tracker::turn_to_sampling(uint32_t reason) noexcept {
             mark_sampled_page(sample.address, +1);
         }
     }
-    for (size_t number = 1; number < sites.size(); ++number) sites[static_cast<SiteId>(number)].refresh_mark();
+    for (size_t number = 1; number < sites.size(); ++number) {
+        Site& site = sites[static_cast<SiteId>(number)];
+        // A lucky sample stands for more than its site ever allocated. Nothing is live that was not allocated: the
+        // totals give way, since the frees to come subtract what the samples stand for.
+        if (const uint64_t live = site.live_bytes(), total = site.total_bytes(); above(live, total)) {
+            site.others_allocated_bytes.add(live - total);
+        }
+        if (const uint64_t freed = site.freed_count.get() + site.others_freed_count.get(); above(0, freed)) {
+            site.others_allocated_count.subtract(freed);
+            site.others_freed_count.subtract(freed);
+        }
+        site.refresh_mark();
+    }
     for (Level& level : levels) level.refresh_mark();
     total.refresh_mark();
 }

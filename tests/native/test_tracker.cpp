@@ -337,22 +337,27 @@ TEST(turning_to_sampling_keeps_totals_and_estimates_what_is_live) {
     REQUIRE(tracker.reserve());
     tracker.begin(exact(16384));
     std::vector<uintptr_t> blocks;
-    uint64_t bytes = 0;
-    for (uintptr_t i = 0; i < 100000; ++i) {
-        blocks.push_back((uintptr_t{0x7300} << 32) + i * 512);
-        allocate(Domain::python, i % 3 != 0, blocks.back(), i % 500, site(1 + uint32_t(i % 7)));
-        bytes += i % 500;
+    uint64_t live = 0;
+    for (uintptr_t i = 0; i < 200000; ++i) {
+        const uintptr_t block = (uintptr_t{0x7300} << 32) + i * 512;
+        allocate(Domain::python, i % 3 != 0, block, i % 500, site(1 + uint32_t(i % 7)));
+        if (i % 2 != 0) {
+            release(i % 3 != 0, block);
+            continue;
+        }
+        blocks.push_back(block);
+        live += i % 500;
     }
     Totals before[kDomains + 1], after[kDomains + 1];
     add_up(before);
     tracker.turn_to_sampling(1);
     add_up(after);
     CHECK(tracker.sampled());
-    CHECK_EQUAL(before[kDomains].allocated_bytes, bytes);
-    CHECK_EQUAL(after[kDomains].allocated_bytes, bytes);
+    CHECK_EQUAL(before[kDomains].current_bytes, live);
+    CHECK_EQUAL(after[kDomains].allocated_bytes, before[kDomains].allocated_bytes);
     CHECK_EQUAL(after[kDomains].allocation_count, before[kDomains].allocation_count);
     CHECK_EQUAL(after[kDomains].current_bytes, live_bytes_of_samples());
-    CHECK(std::abs(double(after[kDomains].current_bytes) - double(bytes)) < 0.2 * double(bytes));
+    CHECK(std::abs(double(after[kDomains].current_bytes) - double(live)) < 0.2 * double(live));
     for (const uintptr_t block : blocks) {
         void* const p = reinterpret_cast<void*>(block);
         if (tracker.may_be_sampled(p)) tracker.take<Access::exclusive>(p);
@@ -361,6 +366,30 @@ TEST(turning_to_sampling_keeps_totals_and_estimates_what_is_live) {
     CHECK_EQUAL(after[kDomains].current_bytes, 0u);
     CHECK_EQUAL(after[kDomains].live_count, 0u);
     CHECK_EQUAL(tracker.total.current(), 0u);
+    tracker.end();
+}
+
+TEST(a_sample_that_stands_for_more_than_its_site_allocated_makes_no_negative_frees) {
+    REQUIRE(tracker.reserve());
+    tracker.begin(exact(uint64_t{512} << 10));
+    // Sites of some 170 KB, and one sample for each 512 KiB.
+    for (uintptr_t i = 0; i < 60000; ++i) {
+        allocate(Domain::python, i % 3 != 0, (uintptr_t{0x7380} << 32) + i * 512, 250, site(1 + uint32_t(i / 700)));
+    }
+    tracker.turn_to_sampling(1);
+    size_t sites_with_samples = 0;
+    for (size_t number = 1; number < tracker.sites.size(); ++number) {
+        const Site& each = tracker.sites[static_cast<SiteId>(number)];
+        CHECK(each.live_bytes() <= each.total_bytes());
+        CHECK(each.live_count() <= each.total_count());
+        sites_with_samples += each.live_bytes() != 0;
+    }
+    CHECK(sites_with_samples > 5);
+    Totals totals[kDomains + 1];
+    add_up(totals);
+    CHECK_EQUAL(totals[kDomains].current_bytes, live_bytes_of_samples());
+    CHECK(totals[kDomains].current_bytes <= totals[kDomains].allocated_bytes);
+    CHECK(totals[kDomains].live_count <= totals[kDomains].allocation_count);
     tracker.end();
 }
 
