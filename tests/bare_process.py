@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 
-def run_script(script: str, *arguments: str | os.PathLike[str], timeout_s: float = 120.0) -> str:
+def run_script(script: str, *arguments: str | os.PathLike[str], timeout_s: float = 500.0) -> str:
     """What the script printed. Fails with its error when it ends in one, or does not end in time."""
     outcome = subprocess.run(
         [sys.executable, "-P", "-c", script, *map(os.fspath, arguments)],

@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 from source_tree import SourceTree
 
@@ -17,8 +18,17 @@ from flyweight.embed.static import StaticEmbedder
 from flyweight.index.build import build
 from flyweight.index.request import BuildRequest
 
+# How long an example takes says how busy the machine is, and nothing about the code.
+hypothesis.settings.register_profile("patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("patient")
+
 # Removing and syncing files takes milliseconds on some disks; where there is a file system in memory, it is used.
 _MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # From Python 3.12 on; it counts the kernel's threads, and one that was joined may be among them a moment longer.
+    config.addinivalue_line("filterwarnings", "ignore:This process .* is multi-threaded:DeprecationWarning")
 
 
 @pytest.fixture(autouse=True, scope="session")

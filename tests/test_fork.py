@@ -97,7 +97,7 @@ for thread in threads:
 assert answers() == expected
 print("done")
 """
-    assert run_script(OPEN + script, shared_index, timeout_s=60) == "done\n"
+    assert run_script(OPEN + script, shared_index) == "done\n"
 
 
 def test_hits_of_the_parent_are_read_in_the_child(shared_index: str) -> None:

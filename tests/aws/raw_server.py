@@ -55,7 +55,7 @@ class RawServer:
             except OSError:
                 pass  # closed already
         for thread in list(self._threads):
-            thread.join(30)
+            thread.join(300)
             assert not thread.is_alive()
         self._listener.close()
 

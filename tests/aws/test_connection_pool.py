@@ -228,7 +228,7 @@ def test_the_next_address_of_a_host_is_tried_when_the_first_does_not_answer(monk
 
 def test_a_name_that_does_not_resolve_is_named() -> None:
     with pytest.raises(ConnectionFailed, match=r"no-such-host\.invalid:443 cannot be reached: .*check the"):
-        get(ConnectionPool("https://no-such-host.invalid"), timeout_s=1.0)
+        get(ConnectionPool("https://no-such-host.invalid"))
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,9 @@ def a_file(names: tuple[str, ...]) -> st.SearchStrategy[str]:
     return sections.map(lambda found: "".join(f"[{name}]\n{values}" for name, values in found.items()))
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None, max_examples=60
+)
 @given(a_file(CONFIG_NAMES), a_file(CREDENTIALS_NAMES), st.sampled_from([None, "default", "work", "other"]))
 def test_settings_and_keys_are_those_of_a_session(
     shared_files: SharedFiles, config: str, credentials: str, name: str | None

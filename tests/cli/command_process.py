@@ -29,7 +29,7 @@ def run_flyweight(*arguments: str, cwd: Path, home: Path, **variables: str) -> s
         capture_output=True,
         encoding="utf-8",
         errors="surrogateescape",
-        timeout=60,
+        timeout=300,
     )
 
 

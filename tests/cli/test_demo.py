@@ -17,7 +17,7 @@ def run_demo(path: Path, cwd: Path) -> subprocess.CompletedProcess[str]:
         env=environment(cwd),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
     )
 
 

@@ -104,10 +104,10 @@ def test_without_textual_the_dashboard_says_how_to_get_it(run: Run, tmp_path: Pa
     hiding = "import sys; sys.modules['textual'] = None; sys.argv = ['flyweight', *sys.argv[1:]]\n"
     command = [sys.executable, "-c", f"{hiding}from flyweight.cli import main\nmain()", "top"]
     variables = {**environment(tmp_path), DIRECTORY_VARIABLE: str(directory)}
-    shown = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=60)
+    shown = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=300)
     assert shown.returncode == 2
     assert shown.stderr.count("\n") == 1 and "pip install 'flyweight[top]'" in shown.stderr
-    shown = subprocess.run([*command, "--once"], env=variables, capture_output=True, text=True, timeout=60)
+    shown = subprocess.run([*command, "--once"], env=variables, capture_output=True, text=True, timeout=300)
     assert "textual" not in shown.stderr
 
 

@@ -36,7 +36,7 @@ def ask(bedrock: BedrockStandIn, monkeypatch: pytest.MonkeyPatch) -> Iterator[As
     """Asks for the vector of a query, as a search does."""
     bedrock.set_environment(monkeypatch)
 
-    def embed(spec: str = "titan", timeout_s: float = 5.0, **options: object) -> None:
+    def embed(spec: str = "titan", timeout_s: float = 60.0, **options: object) -> None:
         embedder = QueryEmbedder(EmbedderSettings.parse(spec, options), cache_entries=0, timeout_s=timeout_s)
         try:
             embedder.embed("where are retries handled")

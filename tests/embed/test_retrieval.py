@@ -55,7 +55,8 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[pytest.Mon
 
 def answers(code: Path, index_path: Path, embedder: str) -> dict[str, list[tuple[str, int]]]:
     """The ten best hits of each question, by path and line."""
-    with SemanticSearchEngine(SearchConfig(index_path, embedder=embedder, when_unreachable="raise")) as engine:
+    config = SearchConfig(index_path, embedder=embedder, when_unreachable="raise", query_timeout_s=60)
+    with SemanticSearchEngine(config) as engine:
         assert engine.index(code).unembedded_chunks == 0
         return {
             question: [(hit.path, hit.start_line) for hit in engine.search(question, limit=10)]

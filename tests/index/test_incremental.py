@@ -264,7 +264,7 @@ def test_readers_see_one_version_or_the_next_while_the_index_is_rebuilt(
             indexed.remove(next(path for path in indexed.files if not path.startswith("markers/")))
             build_index(indexed, rebuild=version % 5 == 0)
         for reader in readers:
-            output, _ = reader.communicate(timeout=60)
+            output, _ = reader.communicate(timeout=300)
             assert reader.returncode == 0
             searches, versions = map(int, output.split())
             assert searches >= versions > 1

@@ -148,7 +148,7 @@ def test_of_several_writers_at_once_one_writes_and_the_others_are_refused(tree: 
     tree.grow(150)
     command = [sys.executable, "-c", CONTENDER, str(tree.root), str(index_path)]
     contenders = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(4)]
-    outputs = [process.communicate(timeout=60)[0] for process in contenders]
+    outputs = [process.communicate(timeout=300)[0] for process in contenders]
     assert [process.returncode for process in contenders] == [0] * 4
     built = outputs.count("150\n")
     refused = sum("is being written by process" in output for output in outputs)

@@ -273,7 +273,7 @@ class Interruption:
 
     def __call__(self, progress: IndexProgress) -> None:
         pid = builder_of_this_process()
-        deadline_s = time.monotonic() + 30
+        deadline_s = time.monotonic() + 300
         while not self._done and pid is not None and progress.phase == "index":
             if self._remote.paid >= self._answers or time.monotonic() > deadline_s:
                 self._done = True
@@ -342,8 +342,9 @@ def test_a_gateway_that_is_killed_is_named_and_the_next_run_goes_on(remote: Remo
             return
         with open(f"/proc/{builder}/task/{builder}/children") as listing:
             for pid in map(int, listing.read().split()):
-                if b"flyweight.embed.gateway" in Path(f"/proc/{pid}/cmdline").read_bytes():
-                    os.kill(pid, signal.SIGKILL)
+                with contextlib.suppress(OSError):  # the others end when their work is done
+                    if b"flyweight.embed.gateway" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                        os.kill(pid, signal.SIGKILL)
 
     with pytest.raises(BuildError, match=r"gateway was ended by signal 9.*run again"):
         remote.index(progress=kill_gateway)

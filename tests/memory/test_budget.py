@@ -83,7 +83,7 @@ print(caught[0].message)
 def test_warnings_are_shown_by_default() -> None:
     assert issubclass(BudgetWarning, RuntimeWarning)
     outcome = subprocess.run(
-        [sys.executable, "-P", "-c", BEGIN + "memory.budget(1)"], capture_output=True, text=True, timeout=60
+        [sys.executable, "-P", "-c", BEGIN + "memory.budget(1)"], capture_output=True, text=True, timeout=300
     )
     assert outcome.returncode == 0
     line = BEGIN.count("\n") + 1
@@ -380,7 +380,7 @@ kept = fill(200)
 {end}
 """
         outcome = subprocess.run(
-            [sys.executable, "-P", "-c", BEGIN + script], capture_output=True, text=True, timeout=60
+            [sys.executable, "-P", "-c", BEGIN + script], capture_output=True, text=True, timeout=300
         )
         assert (outcome.returncode, outcome.stderr) == (0, ""), end
 

@@ -24,6 +24,7 @@ CMAKE, CTEST, NINJA = _tool("cmake"), _tool("ctest"), _tool("ninja")
 
 @pytest.mark.skipif(CMAKE is None or CTEST is None, reason="cmake is not installed")
 @pytest.mark.skipif(shutil.which("c++") is None and "CXX" not in os.environ, reason="no C++ compiler")
+@pytest.mark.timeout(2400)  # all is compiled, and another run may be waited for that does the same
 def test_the_native_tests_pass() -> None:
     # A fixed place, so that what has not changed is not built again; and one run at a time, for another Python's tests
     # beside this one would link the programs anew while these run.

@@ -77,6 +77,7 @@ SOURCE = """
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 void *(*table_malloc)(size_t) = malloc;
 void (*const table_free)(void *) = free;
@@ -116,10 +117,12 @@ void steal(void) {}
 static volatile int going;
 static int rounds;
 static pthread_t threads[THREADS];
-static void *work(void *seed) {
+static volatile long turns[THREADS];
+static void *work(void *number) {
     void *held[64] = {0};
-    unsigned random = (unsigned)(size_t)seed;
+    unsigned random = (unsigned)(size_t)number * 7919 + 1;
     for (int i = 0; rounds ? i < rounds : going; ++i) {
+        ++turns[(size_t)number];
         random = random * 1664525u + 1013904223u;
         void **at = &held[random >> 26];
         if (random & 256) {
@@ -135,7 +138,11 @@ static void *work(void *seed) {
 void churn(int count) {
     going = 1;
     rounds = count;
-    for (size_t i = 0; i < THREADS; ++i) pthread_create(&threads[i], 0, work, (void *)(i * 7919 + 1));
+    for (size_t i = 0; i < THREADS; ++i) pthread_create(&threads[i], 0, work, (void *)i);
+}
+void let_all_go_on(void) { /* until each has left the call it was in */
+    for (int i = 0; i < THREADS; ++i)
+        for (long seen = turns[i]; turns[i] - seen < 2;) usleep(100);
 }
 void settle(void) {
     going = 0;
@@ -344,7 +351,7 @@ for _ in range(40):
     start()
     _memory.tick()
     _memory.stop()
-time.sleep(0.2)  # calls that are inside a hook across a stop and a start may be counted by halves
+library.let_all_go_on()  # calls that are inside a hook across a stop and a start may be counted by halves
 start()
 library.settle()
 rows = [row for row in sites("native") if _memory.string(row["file"]) == sys.argv[1]]

@@ -14,8 +14,9 @@ from flyweight.memory import phases as finished_phases
 from flyweight.memory.phases import MAX_NAMES, OTHER, track
 
 SETUP = """
-import asyncio, json, threading
+import asyncio, gc, json, threading
 from flyweight import memory
+gc.disable()  # what it finds in the middle of a phase is not the test's
 memory.start(native=False, publish=False)
 def figures(phase):
     return [phase.allocated_bytes, phase.freed_bytes, phase.net_bytes, phase.peak_net_bytes]

@@ -149,7 +149,7 @@ def test_bars_are_in_proportion() -> None:
 def test_the_stand_in_answers_each_text_with_its_own_vector() -> None:
     def vector(text: str) -> list[float]:
         body = json.dumps({"inputText": text}).encode()
-        with urllib.request.urlopen(f"{server.endpoint}/model/any/invoke", body, timeout=30) as answer:
+        with urllib.request.urlopen(f"{server.endpoint}/model/any/invoke", body, timeout=300) as answer:
             found: list[float] = json.load(answer)["embedding"]
         return found
 

@@ -53,10 +53,10 @@ def test_the_stand_in_serves_those_who_trust_its_certificate(tmp_path: Path) -> 
         url = f"{server.endpoint}/model/amazon.titan-embed-text-v1/invoke"
         trusting = ssl.create_default_context(cafile=made.file)
         trusting.verify_flags |= ssl.VERIFY_X509_STRICT
-        with urllib.request.urlopen(url, body, timeout=30, context=trusting) as answer:
+        with urllib.request.urlopen(url, body, timeout=300, context=trusting) as answer:
             assert len(json.load(answer)["embedding"]) == DIMENSIONS
         with pytest.raises(OSError, match="certificate verify failed"):
-            urllib.request.urlopen(url, body, timeout=30, context=ssl.create_default_context())
+            urllib.request.urlopen(url, body, timeout=300, context=ssl.create_default_context())
         assert server.requests == 1
 
 

@@ -94,7 +94,7 @@ def gos_pprof() -> str | None:
     """Path of the tool as it comes with Go; `go tool pprof` would build it first where it does not."""
     if shutil.which("go") is None:
         return None
-    outcome = subprocess.run(["go", "env", "GOTOOLDIR"], capture_output=True, text=True, timeout=60)
+    outcome = subprocess.run(["go", "env", "GOTOOLDIR"], capture_output=True, text=True, timeout=300)
     return shutil.which("pprof", path=outcome.stdout.strip()) if outcome.returncode == 0 else None
 
 
@@ -105,7 +105,7 @@ def test_gos_pprof_reads_it(tmp_path: Path) -> None:
     document = made_capture(8)
     path = tmp_path / "heap.pb.gz"
     path.write_bytes(pprof(document))
-    outcome = subprocess.run([tool, "-raw", str(path)], capture_output=True, text=True, timeout=60)
+    outcome = subprocess.run([tool, "-raw", str(path)], capture_output=True, text=True, timeout=300)
     assert outcome.returncode == 0, outcome.stderr
     samples = outcome.stdout.split("Samples:\n")[1].split("Locations\n")[0].splitlines()
     assert samples[0].split() == [f"{kind}/{unit}{'[dflt]' * (kind == 'inuse_space')}" for kind, unit in SAMPLE_TYPES]

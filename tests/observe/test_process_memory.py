@@ -34,7 +34,7 @@ def parent_with_child() -> Iterator[subprocess.Popen[str]]:
     assert parent.stdout.readline() == "held\n"
     yield parent
     parent.stdin.close()
-    parent.wait(timeout=30)
+    parent.wait(timeout=300)
     parent.stdout.close()
 
 
@@ -69,12 +69,32 @@ def test_a_process_that_ended_counts_as_nothing() -> None:
     assert process_memory.of_processes([ended.pid]) == Memory()
 
 
+def wait_for_samples(sampler: PeakSampler, count: int) -> None:
+    enough = sampler.samples + count
+    while sampler.samples < enough:
+        time.sleep(0.001)
+
+
 def test_the_sampler_sees_a_peak_that_is_over_when_it_stops() -> None:
-    short = "import time; held = bytearray(b'x' * (48 << 20)); time.sleep(0.3); del held; time.sleep(0.2)"
+    short = """
+import sys
+held = bytearray(b'x' * (48 << 20))
+print("held", flush=True)
+sys.stdin.readline()
+del held
+print("gone", flush=True)
+sys.stdin.readline()
+"""
     with (
-        subprocess.Popen([sys.executable, "-c", short]) as process,
+        subprocess.Popen([sys.executable, "-c", short], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process,
         PeakSampler(process.pid, include_root=True) as sampler,
     ):
+        assert process.stdin is not None and process.stdout is not None
+        for said in (b"held\n", b"gone\n"):
+            assert process.stdout.readline() == said
+            wait_for_samples(sampler, 6)  # the first may have begun before
+            process.stdin.write(b"\n")
+            process.stdin.flush()
         process.wait()
     assert sampler.peak.private_bytes > 48 << 20
     assert sampler.samples > 10
@@ -82,7 +102,7 @@ def test_the_sampler_sees_a_peak_that_is_over_when_it_stops() -> None:
 
 def test_the_sampler_leaves_out_the_root_when_told(parent_with_child: subprocess.Popen[str]) -> None:
     with PeakSampler(parent_with_child.pid, include_root=False) as sampler:
-        time.sleep(0.05)
+        wait_for_samples(sampler, 2)
     (child,) = process_memory.descendants(parent_with_child.pid)
     child_alone = process_memory.of_process(child).private_bytes
     assert abs(sampler.peak.private_bytes - child_alone) < 1 << 20

@@ -72,7 +72,7 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
 
 def render(*arguments: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-P", "-m", "flyweight.observe.render", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+    return subprocess.run(command, capture_output=True, text=True, timeout=300)
 
 
 def test_the_module_makes_one_file_of_another(tmp_path: Path) -> None:

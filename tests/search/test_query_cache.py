@@ -82,25 +82,34 @@ def test_fields_of_a_key_do_not_run_into_each_other(engine: SemanticSearchEngine
 
 
 def test_an_entry_is_not_served_beyond_its_time(shared_index: str) -> None:
-    with engine_over(shared_index, cache_ttl=0.15) as engine:
-        engine.search("record")
-        engine.search("record")
-        assert counts(engine) == (1, 1)
-        time.sleep(0.2)
-        engine.search("record")
-        assert counts(engine) == (1, 2)
-        assert engine.cache_stats()["expired"] == 1
-        engine.search("record")
-        assert counts(engine) == (2, 2)
+    for ttl_s in (0.15, 1.5, 15.0):  # on a busy machine one question may come that long after the other
+        with engine_over(shared_index, cache_ttl=ttl_s) as engine:
+            begun = time.monotonic()
+            engine.search("record")
+            engine.search("record")
+            if time.monotonic() - begun >= ttl_s:
+                continue
+            assert counts(engine) == (1, 1)
+            time.sleep(1.3 * ttl_s)
+            begun = time.monotonic()
+            engine.search("record")
+            assert counts(engine) == (1, 2)
+            assert engine.cache_stats()["expired"] == 1
+            engine.search("record")
+            if time.monotonic() - begun >= ttl_s:
+                continue
+            assert counts(engine) == (2, 2)
+            return
+    pytest.fail("two questions were never within 15 s")
 
 
 def test_using_an_entry_does_not_prolong_its_time(shared_index: str) -> None:
     with engine_over(shared_index, cache_ttl=0.3) as engine:
         engine.search("record")
-        deadline = time.monotonic() + 0.35
-        while time.monotonic() < deadline:
+        deadline = time.monotonic() + 60
+        while not engine.cache_stats()["expired"]:
             engine.search("record")
-        assert engine.cache_stats()["expired"] >= 1
+            assert time.monotonic() < deadline, "it is served for ever"
 
 
 def test_a_time_to_live_of_zero_keeps_nothing(shared_index: str) -> None:

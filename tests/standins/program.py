@@ -108,7 +108,7 @@ class StandInProgram:
             assert self._process.stdin is not None and self._process.stdout is not None
             self._process.stdin.close()
             try:
-                self._process.wait(30)
+                self._process.wait(300)
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
@@ -152,5 +152,5 @@ class StandInProgram:
         handlers: list[Any] = [urllib.request.ProxyHandler({})]
         if context is not None:
             handlers.append(urllib.request.HTTPSHandler(context=context))
-        with urllib.request.build_opener(*handlers).open(self.endpoint + path, body, timeout=30) as answer:
+        with urllib.request.build_opener(*handlers).open(self.endpoint + path, body, timeout=300) as answer:
             return json.loads(answer.read())

@@ -39,7 +39,7 @@ def signed_request(
 
 def connect(service: BedrockStandIn) -> socket.socket:
     """A connection that gives up after 30 seconds without a byte."""
-    plain = socket.create_connection(("127.0.0.1", service.port), timeout=30)
+    plain = socket.create_connection(("127.0.0.1", service.port), timeout=300)
     if service.ca_file is None:
         return plain
     return ssl.create_default_context(cafile=service.ca_file).wrap_socket(plain, server_hostname="localhost")

@@ -25,7 +25,7 @@ from tests.standins.signatures import Credentials
 from tests.standins.signed_requests import connect, read_answer, signed_request
 
 Client = Any
-ONCE = Config(retries={"total_max_attempts": 1, "mode": "standard"}, connect_timeout=30, read_timeout=30)
+ONCE = Config(retries={"total_max_attempts": 1, "mode": "standard"}, connect_timeout=300, read_timeout=300)
 TEMPORARY = Credentials("ASIAFLYWEIGHTTESTS00", "secret/of+a+role/0000000000000000000000", "token/of+a+session==")
 
 

@@ -20,7 +20,7 @@ def ask(service: OpenAIStandIn, fields: dict[str, Any], api_key: str | None = No
     headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {api_key}"} if api_key else {})
     request = urllib.request.Request(f"{service.base_url}/embeddings", json.dumps(fields).encode(), headers)
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with opener.open(request, timeout=30) as answer:
+    with opener.open(request, timeout=300) as answer:
         return json.loads(answer.read())
 
 

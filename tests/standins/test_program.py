@@ -40,6 +40,6 @@ def test_openai_has_a_program_too() -> None:
     with StandInProgram("openai") as service:
         body = json.dumps({"model": "small-code", "input": "x"}).encode()
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with opener.open(f"{service.endpoint}/v1/embeddings", body, timeout=30) as answer:
+        with opener.open(f"{service.endpoint}/v1/embeddings", body, timeout=300) as answer:
             assert len(json.loads(answer.read())["data"]) == 1
         assert service.ledger.embeddings == 1

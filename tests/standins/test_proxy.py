@@ -16,7 +16,7 @@ LOGIN = "Proxy-Authorization: Basic dXNlcjpwYXNzd29yZA==\r\n"
 
 def open_tunnel(proxy: ProxyStandIn, place: str, headers: str = "") -> tuple[socket.socket, bytes]:
     """The connection, and the first line the proxy has answered with."""
-    connection = socket.create_connection(("127.0.0.1", proxy.port), timeout=30)
+    connection = socket.create_connection(("127.0.0.1", proxy.port), timeout=300)
     connection.sendall(f"CONNECT {place} HTTP/1.1\r\nHost: {place}\r\n{headers}\r\n".encode())
     head = b""
     while not head.endswith(b"\r\n\r\n"):
@@ -47,7 +47,7 @@ def test_a_name_leads_where_its_route_says() -> None:
 def test_a_plain_request_is_passed_on() -> None:
     with BedrockStandIn() as service, ProxyStandIn() as proxy:
         whole = signed_request(service, ASKED).replace(b"POST /", b"POST " + service.endpoint.encode() + b"/")
-        with socket.create_connection(("127.0.0.1", proxy.port), timeout=30) as connection:
+        with socket.create_connection(("127.0.0.1", proxy.port), timeout=300) as connection:
             connection.sendall(whole)
             assert read_answer(connection)[0] == 200
         assert proxy.asked == [service.endpoint]
@@ -115,7 +115,7 @@ def test_a_proxy_may_speak_tls() -> None:
     with BedrockStandIn() as service, ProxyStandIn(tls=True) as proxy:
         assert proxy.url.startswith("https://localhost:")
         context = ssl.create_default_context(cafile=proxy.ca_file)
-        plain = socket.create_connection(("127.0.0.1", proxy.port), timeout=30)
+        plain = socket.create_connection(("127.0.0.1", proxy.port), timeout=300)
         with context.wrap_socket(plain, server_hostname="localhost") as connection:
             connection.sendall(f"CONNECT 127.0.0.1:{service.port} HTTP/1.1\r\n\r\n".encode())
             assert b" 200 " in connection.recv(1 << 10)

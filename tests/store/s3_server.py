@@ -51,7 +51,7 @@ class S3Server:
     def _request(self, method: str, path: str, body: bytes, headers: dict[str, str] | None = None) -> None:
         request = urllib.request.Request(self.endpoint + path, body, headers or {}, method=method)
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with opener.open(request, timeout=30) as answer:
+        with opener.open(request, timeout=300) as answer:
             answer.read()
 
 

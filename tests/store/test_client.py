@@ -101,7 +101,11 @@ PIECES = "* ** **/ ? / src net a x ' % _ .py .rs [!s] [a-z] é 日 \\[ \\\\ 100 
 pieces = st.sampled_from([*PIECES.split(), "\n", " ", "\udce9"])
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(st.lists(pieces, min_size=1, max_size=4).map("".join), st.booleans())
 def test_globs_admit_what_they_admit_elsewhere(client: StoreClient, glob: str, exclude: bool) -> None:
     filters = SearchFilters(exclude=glob) if exclude else SearchFilters(paths=glob)

@@ -195,7 +195,7 @@ print(client._store._pid, flush=True)
 os.kill(os.getpid(), 9)
 """
     outcome = subprocess.run(
-        [sys.executable, "-P", "-c", RESIDENT + script, str(uri)], stdout=subprocess.PIPE, timeout=60
+        [sys.executable, "-P", "-c", RESIDENT + script, str(uri)], stdout=subprocess.PIPE, timeout=300
     )
     assert outcome.returncode == -signal.SIGKILL
     wait_for_end(int(outcome.stdout))

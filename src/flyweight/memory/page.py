@@ -29,8 +29,9 @@ _MOMENT = struct.Struct("=5Q")
 _RECORDING, _SAMPLED, _NATIVE, _DEGRADED = 1, 2, 4, 8
 _DOMAINS = ("python", "native", "mapped")
 _MOST_BYTES = 1 << 20
-# A write takes microseconds. A page that stays odd for this long is of a process that was stopped in the middle of one.
-_PATIENCE_S = 0.2
+# A write takes microseconds, and as long as a busy machine lets its thread wait in the middle of one. A page that stays
+# odd for this long is of a process that was stopped there.
+_PATIENCE_S = 1.0
 _PAUSE_S = 0.0005
 
 Moment = tuple[int, int, int, int, int]

@@ -41,11 +41,11 @@ def check_records() -> None:
     """While recording, with no other thread at work: what the records say is live is what the counters say is live."""
     if ESTIMATED or MODE == "plain":
         return
-    for attempt in range(10):
+    for attempt in range(100):
         try:
             return _check_records()
         except AssertionError:
-            if attempt == 9:
+            if attempt == 99:
                 raise
         time.sleep(0.05)  # a thread that was joined may still be returning its last blocks
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 HERE = Path(__file__).parent
-TIMEOUT_S = 120
+TIMEOUT_S = 500
 
 
 def cases(program: str) -> list[str]:

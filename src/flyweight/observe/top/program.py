@@ -122,7 +122,8 @@ class Program:
             self._ended_here = True
             self._process.send_signal(number)
             try:
-                self._process.wait(_PATIENCE_S)
+                # Nothing survives the last one; a busy machine may take its time.
+                self._process.wait(_PATIENCE_S if number != signal.SIGKILL else None)
             except subprocess.TimeoutExpired:
                 continue
 
