@@ -163,13 +163,14 @@ def test_an_interrupt_leaves_a_usable_index(tree: SourceTree, index_path: Path) 
 
 
 EARLY = """
-import signal, sys
+import sys, time
 from flyweight import SearchConfig, SemanticSearchEngine
 with SemanticSearchEngine(SearchConfig(index_path=sys.argv[2])) as engine:
     try:
         print("ready", flush=True)
         engine.index(sys.argv[1])
-        signal.pause()  # the interrupt comes after the build
+        while True:  # the interrupt comes after the build
+            time.sleep(0.05)
     except KeyboardInterrupt:
         pass
 """
@@ -195,12 +196,22 @@ def test_an_interrupt_at_any_moment_ends_the_builder_without_a_word(tree: Source
 STUCK = """
 import os, signal, sys, threading, time
 from flyweight import SearchConfig, SemanticSearchEngine
+from flyweight.index import spawn
 
-workers = []
+workers, passed_on = [], []
+pass_on = spawn._signal
+spawn._signal = lambda pid: (pass_on(pid), passed_on.append(pid))
 
 def children(pid):
     with open(f"/proc/{pid}/task/{pid}/children") as listing:
         return [int(child) for child in listing.read().split()]
+
+def has_heard(pid):
+    # Of two signals that wait, a process sees one. It waits for its workers again, and no signal waits for it.
+    with open(f"/proc/{pid}/status") as status:
+        fields = {name: value.strip() for name, _, value in (line.partition(":") for line in status)}
+    waiting = int(fields["SigPnd"], 16) | int(fields["ShdPnd"], 16)
+    return fields["State"].startswith("S") and not waiting >> signal.SIGINT - 1 & 1
 
 def end_workers():
     for worker in workers:
@@ -215,9 +226,10 @@ def interrupt():
     workers.extend(children(builders[0]))
     for worker in workers:
         os.kill(worker, signal.SIGSTOP)
-    for _ in range(2):
-        os.kill(os.getpid(), signal.SIGINT)
-        time.sleep(0.5)
+    os.kill(os.getpid(), signal.SIGINT)
+    while not passed_on or not has_heard(builders[0]):
+        time.sleep(0.001)
+    os.kill(os.getpid(), signal.SIGINT)
     time.sleep(100)
     print("still waiting", flush=True)
     end_workers()
