@@ -412,26 +412,49 @@ def answer_of(process: subprocess.Popen[str]) -> Answer:
     return answer
 
 
+def growing_sites(answer: Answer) -> list[dict[str, object]]:
+    return [leak for leak in answer["leaks"] if leak["evidence"]["verdict"] == "growing"]
+
+
+def blamed_by(name: str, answer: Answer) -> set[object]:
+    """The functions of the program that are said to leak; where it is not the program, the file."""
+    growing = growing_sites(answer)
+    return {leak["function"] if os.path.basename(leak["file"]) == f"{name}.py" else leak["file"] for leak in growing}
+
+
+def as_labelled(name: str, answer: Answer) -> bool:
+    blamed, wanted = blamed_by(name, answer), LABELS[name]
+    if answer["steady"]["steady"] == bool(wanted) or bool(blamed) != bool(wanted):
+        return False
+    return "" in wanted or blamed <= wanted
+
+
 @pytest.fixture(scope="module")
 def answers() -> dict[str, Answer]:
-    """The verdicts on every labelled program; they sleep most of their time, so they run at once."""
+    """The verdicts on every labelled program; they sleep most of their time, so they run at once.
+
+    Those that the machine held up in between were other programs than their labels are about, and run again. So do,
+    once or twice, those that were judged otherwise than labelled: a verdict has a confidence, of 90 % where steady use
+    is concerned, and a busy machine changes a program's pace in smaller ways, too.
+    """
     found: dict[str, Answer] = {}
+    judged = dict.fromkeys(LABELS, 0)
     for _ in range(RUNS):
-        # Those that the machine held up in between were other programs than their labels are about.
-        wanted = [name for name in LABELS if name not in found or found[name]["uneven"]]
+        wanted = [
+            name
+            for name in LABELS
+            if name not in found or found[name]["uneven"] or (judged[name] < 3 and not as_labelled(name, found[name]))
+        ]
         running = {name: started(name) for name in wanted}
-        found |= {name: answer_of(process) for name, process in running.items()}
+        for name, process in running.items():
+            found[name] = answer_of(process)
+            judged[name] += not found[name]["uneven"]
     return found
-
-
-def growing_sites(answer: dict[str, list[dict[str, object]]]) -> list[dict[str, object]]:
-    return [leak for leak in answer["leaks"] if leak["evidence"]["verdict"] == "growing"]
 
 
 @pytest.mark.parametrize("name", [name for name, functions in LABELS.items() if functions])
 def test_program_that_leaks_is_told_where_and_nothing_else_is_accused(name: str, answers: dict[str, Answer]) -> None:
-    growing = growing_sites(answers[name])
-    blamed = {leak["function"] if os.path.basename(leak["file"]) == f"{name}.py" else leak["file"] for leak in growing}
+    growing, blamed = growing_sites(answers[name]), blamed_by(name, answers[name])
     wanted = LABELS[name]
     if "" in wanted:
         assert [leak for leak in growing if leak["domain"] == "native"]
@@ -472,20 +495,16 @@ def test_sites_that_grow_come_first(name: str, answers: dict[str, Answer]) -> No
 
 
 def test_steady_programs_are_steady_and_growing_ones_are_not(answers: dict[str, Answer]) -> None:
-    wrong = {name for name, answer in answers.items() if answer["steady"]["steady"] == bool(LABELS[name])}
-    for _ in range(2):  # with a confidence of 90 % a verdict is wrong now and then, but not again and again
-        running = {name: started(name) for name in wrong}
-        asked = {name: answer_of(process) for name, process in running.items()}
-        wrong = {name for name, answer in asked.items() if answer["steady"]["steady"] == bool(LABELS[name])}
-    assert not wrong
+    steady = {name: answer["steady"]["steady"] for name, answer in answers.items()}
+    assert steady == {name: not functions for name, functions in LABELS.items()}
 
 
 def test_leak_is_found_among_samples_too() -> None:
-    for _ in range(RUNS):
-        answer = answer_of(started("growing_dict", "sampled"))
-        if not answer["uneven"]:
-            break
-    assert LABELS["growing_dict"] & {leak["function"] for leak in growing_sites(answer)}
+    blamed: set[object] = set()
+    for _ in range(3):  # as above
+        if not LABELS["growing_dict"] & blamed:
+            blamed = blamed_by("growing_dict", answer_of(started("growing_dict", "sampled")))
+    assert LABELS["growing_dict"] & blamed
 
 
 @pytest.mark.parametrize(

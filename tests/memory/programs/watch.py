@@ -1,5 +1,6 @@
 """Runs one labelled program under the profiler and prints its verdicts as JSON: watch.py PROGRAM SECONDS [MODE]"""
 
+import array
 import importlib
 import itertools
 import json
@@ -12,13 +13,15 @@ PARTS = 10
 
 class StepClock:
     """Time as a program sees it: its own sleeps. What it does within a second is the same on a busy machine, where that
-    second takes longer. uneven: so much longer at some time than at others that it was another program."""
+    second takes longer. uneven: so much longer at some time than at others that it was another program, or one that
+    stood still for as long as a window of its history."""
 
     def __init__(self, seconds):
         self._now = 0.0
         self._part_s = seconds / PARTS
-        self._marks = [time.monotonic()] * (PARTS + 1)
+        self._marks = array.array("d", [time.monotonic()] * (PARTS + 1))  # no object that would stay
         self._next = 1
+        self._last = array.array("d", [self._marks[0], 0.0])  # when it woke, and the longest it took
 
     def monotonic(self):
         return self._now
@@ -26,8 +29,11 @@ class StepClock:
     def sleep(self, seconds):
         time.sleep(seconds)
         self._now += seconds
+        now = time.monotonic()
+        self._last[1] = max(self._last[1], now - self._last[0])
+        self._last[0] = now
         if self._next <= PARTS and self._now >= self._next * self._part_s - 1e-6:
-            self._marks[self._next] = time.monotonic()
+            self._marks[self._next] = now
             self._next += 1
 
     @property
@@ -37,7 +43,7 @@ class StepClock:
     @property
     def uneven(self):
         parts = [later - earlier for earlier, later in itertools.pairwise(self._marks)]
-        return max(parts) > self.elapsed_s / 4
+        return max(parts) > self.elapsed_s / 4 or self._last[1] > self.elapsed_s / 20
 
 
 def main(name: str, seconds: float, mode: str = "exact") -> None:

@@ -66,8 +66,8 @@ def check_sums(lost: int | None = 0, halves: int = 0) -> None:
     """After the recording: sites add up to totals, and nothing is negative.
 
     lost: how many frees may be lost; None where others were at work meanwhile.
-    halves: at how many sites a block may be counted by half: its thread had no processor from the end of one recording
-    to the beginning of the next, and was in a hook.
+    halves: at how many sites a block may be counted by half, where others went on without our GIL across the end of one
+    recording and the beginning of the next: stop() and start() give them milliseconds to leave a hook, no more.
     """
     odd = []
     totals = rows(_memory.counters(), _memory.COUNTER_COLUMNS)
