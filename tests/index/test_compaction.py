@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import random
+from collections.abc import Callable
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -68,16 +72,35 @@ def test_a_large_segment_is_not_rewritten_to_take_in_a_small_one() -> None:
     assert len(chosen) >= 2
 
 
-def test_many_small_runs_do_not_rewrite_the_whole_index_each_time() -> None:
-    """A thousand runs that each add a file: rewriting all of it each time would be 500-fold."""
-    entries: list[SegmentEntry] = []
-    rewritten = 0
-    for run in range(1000):
-        entries.append(SegmentEntry(f"{run}.segment", 1, 1, 10))
+def test_small_segments_merge_up_to_where_the_next_is_large_in_proportion() -> None:
+    sizes = [100_000, 900, 100, 10, 10, 10, 10]
+    entries = [SegmentEntry(f"{number}.segment", 1, 1, chunks) for number, chunks in enumerate(sizes)]
+    assert [entry.live_chunks for entry in segments_to_merge(entries, {"6.segment"})] == [10, 10, 10, 10]
+
+
+def chunks_written(runs: int, change: Callable[[int], int], entries: list[SegmentEntry]) -> int:
+    """By merges, while every run adds a segment of `change(run)` chunks."""
+    written = 0
+    for run in range(runs):
+        entries.append(SegmentEntry(f"{run}.segment", 1, 1, change(run)))
         chosen = segments_to_merge(entries, {f"{run}.segment"})
         if chosen:
-            rewritten += sum(entry.live_chunks for entry in chosen)
+            chunks = sum(entry.live_chunks for entry in chosen)
+            written += chunks
             names = {entry.name for entry in chosen}
-            merged = SegmentEntry(f"{run}-merged.segment", 1, 1, sum(entry.live_chunks for entry in chosen))
-            entries = [merged, *(entry for entry in entries if entry.name not in names)]
-    assert rewritten < 100 * 10_000
+            entries = [entry for entry in entries if entry.name not in names]
+            entries.insert(0, SegmentEntry(f"{run}-merged.segment", 1, 1, chunks))
+    return written
+
+
+@pytest.mark.parametrize("before", [0, 100_000])
+def test_a_thousand_small_runs_write_what_they_add_seven_times_more(before: int) -> None:
+    """Joining each to what the one before had joined would be 80-fold, rewriting the whole index 500-fold."""
+    entries = [SegmentEntry("before.segment", 1, 1, before)] if before else []
+    assert chunks_written(1000, lambda run: 10, entries) <= 7 * 10_000
+
+
+def test_runs_of_very_different_sizes_write_little_more() -> None:
+    draw = random.Random(5)
+    sizes = [int(10 ** (4 * draw.random())) for _ in range(1000)]
+    assert chunks_written(1000, sizes.__getitem__, []) <= 7 * sum(sizes)
