@@ -15,12 +15,13 @@ from flyweight.errors import IndexWriteError, PathError
 from flyweight.index.embedding import LocalEmbedding, RemoteEmbedding
 from flyweight.index.manifest import manifest_path
 from flyweight.index.memory import PeakMemory
+from flyweight.index.outcome import ADDED, CHANGED, UNCHANGED, VANISHED
 from flyweight.index.own_directory import make_own_directory
 from flyweight.index.request import BuildRequest
 from flyweight.index.stats import IndexProgress, IndexStats
 from flyweight.index.team import Team
 from flyweight.index.walk import Skipped, walk
-from flyweight.index.worker import ADDED, CHANGED, NO_HASH, UNCHANGED, VANISHED
+from flyweight.index.worker import NO_HASH
 from flyweight.store import SEGMENTS, store_for
 from flyweight.store.pointer import remove_pointer, write_pointer
 
@@ -32,14 +33,14 @@ if TYPE_CHECKING:
     from flyweight.embed import Embedder
     from flyweight.errors import FlyweightError
     from flyweight.index.embedding import Embedding
+    from flyweight.index.outcome import Outcome
     from flyweight.store import BuildStore
 
     Report = Callable[[IndexProgress], None]
 
-_BATCH_FILES = 24
-_BATCH_BYTES = 192 * 1024
 _REPORT_EVERY_S = 0.1
 _UNEMBEDDED_NAMED = 100
+_STUCK_NAMED = 10
 _PUBLISH_EVERY_S = 2.0  # at most this often: each time costs two syncs
 
 
@@ -97,6 +98,8 @@ class _Build:
         self._published = self._started
         self._peak = PeakMemory()
         self._error: FlyweightError | None = None
+        self._notes: list[str] = []
+        self._stuck_count = 0
 
     def run(self) -> IndexStats:
         store = self._store
@@ -166,7 +169,7 @@ class _Build:
             embedding.start()
             team = Team(self._request, embedding, self._store, self._peak, self._cut_short)
             try:
-                for message in team.work(_batches(spool)):
+                for message in team.work(_spooled(spool)):
                     self._take(message)
                 for message in team.flush():
                     self._take(message)
@@ -181,12 +184,15 @@ class _Build:
     def _take(self, message: tuple[Any, ...]) -> None:
         kind = message[0]
         if kind == "taken":
-            _, taken, missing, missing_count = message
-            for path, outcome, chunks, size_bytes in taken:
-                self._count(path, outcome, chunks, size_bytes)
-            stats = self._stats
-            stats.unembedded += missing[: _UNEMBEDDED_NAMED - len(stats.unembedded)]
-            stats.unembedded_chunks += missing_count
+            _, taken, missing = message
+            for outcome in taken:
+                self._count(outcome)
+            unembedded = self._stats.unembedded
+            unembedded += missing[: _UNEMBEDDED_NAMED - len(unembedded)]
+        elif kind == "lost":
+            self._count_no_more(message[1])
+        elif kind == "stuck":
+            self._note_stuck(*message[1:])
         elif kind == "piece":
             self._store.take(*message[1:])
             if time.monotonic() - self._published >= _PUBLISH_EVERY_S:
@@ -194,31 +200,51 @@ class _Build:
                 self._published = time.monotonic()
         self._tell()
 
-    def _count(self, path: str, outcome: str, chunks: int, size_bytes: int) -> None:
-        stats, progress = self._stats, self._progress
-        progress.files += 1
-        progress.chunks += chunks
-        progress.bytes += size_bytes
-        stats.bytes += size_bytes
-        if outcome == UNCHANGED:
-            known = self._store.find(path)
+    def _count(self, outcome: Outcome, times: int = 1) -> None:
+        stats, progress, result = self._stats, self._progress, outcome.result
+        progress.files += times
+        progress.chunks += times * outcome.chunk_count
+        progress.bytes += times * outcome.size_bytes
+        stats.bytes += times * outcome.size_bytes
+        stats.unembedded_chunks += times * outcome.missing_chunks
+        if result == UNCHANGED:
+            known = self._store.find(outcome.path)
             self._count_unchanged(known.name if known is not None and known.skipped else None)
             return
-        if outcome in (ADDED, CHANGED):
-            stats.new_chunks += chunks
-            stats.added += outcome == ADDED
-            stats.changed += outcome == CHANGED
+        if result in (ADDED, CHANGED):
+            stats.new_chunks += times * outcome.chunk_count
+            stats.added += times * (result == ADDED)
+            stats.changed += times * (result == CHANGED)
             return
-        stats.skipped[outcome] = stats.skipped.get(outcome, 0) + 1
-        known = self._store.find(path) if outcome == VANISHED else None
+        stats.skipped[result] = stats.skipped.get(result, 0) + times
+        known = self._store.find(outcome.path) if result == VANISHED else None
         if known is not None:
             known.seen = False  # gone between the walk and now: buried with the rest
+
+    def _count_no_more(self, lost: list[Outcome]) -> None:
+        """Takes back what was counted of files that are done again."""
+        stats = self._stats
+        for outcome in lost:
+            self._count(outcome, -1)
+        stats.skipped = {reason: count for reason, count in stats.skipped.items() if count}
+        paths = {outcome.path for outcome in lost}
+        stats.unembedded = [chunk for chunk in stats.unembedded if chunk[0] not in paths]
+
+    def _note_stuck(self, path: str, limit_s: float) -> None:
+        self._stuck_count += 1
+        if self._stuck_count <= _STUCK_NAMED:
+            shown = path if path.isprintable() else ascii(path)
+            self._notes.append(
+                f"{shown} was given up after {limit_s:g} s of processor time, most likely because its grammar never "
+                "comes to an end: it is skipped until it changes"
+            )
 
     def _finished_stats(self) -> IndexStats:
         stats = self._stats
         stats.files = stats.unchanged + stats.added + stats.changed
         stats.chunks = self._store.live_chunks
         stats.generation = self._store.generation
+        stats.notes += self._notes
         stats.seconds = time.monotonic() - self._started
         self._peak.look(store_bytes=self._store.private_bytes)  # of a run without workers
         stats.peak_private_bytes = self._peak.together
@@ -245,21 +271,12 @@ class _Build:
             self._report(self._progress)
 
 
-def _batches(spool: Any) -> Iterator[list[Any]]:
-    batch: list[Any] = []
-    size_bytes = 0
+def _spooled(spool: Any) -> Iterator[Any]:
     while True:
         try:
-            file = marshal.load(spool)
+            yield marshal.load(spool)
         except EOFError:
-            break
-        batch.append(file)
-        size_bytes += file[1]
-        if len(batch) == _BATCH_FILES or size_bytes >= _BATCH_BYTES:
-            yield batch
-            batch, size_bytes = [], 0
-    if batch:
-        yield batch
+            return
 
 
 def _point_to_store(request: BuildRequest) -> None:

@@ -19,22 +19,18 @@ from flyweight.index.chunk import chunk
 from flyweight.index.content import reason_to_skip
 from flyweight.index.language import HEAD_BYTES, detect
 from flyweight.index.memory import private_bytes, return_free_memory
+from flyweight.index.outcome import ADDED, CHANGED, STUCK, UNCHANGED, UNREADABLE, VANISHED
 from flyweight.index.vectors import CutFile
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import mmap
     from typing import Any
 
     from flyweight.index.channel import Channel
     from flyweight.index.vectors import Vectors
+    from flyweight.index.watch import FileAtHand
     from flyweight.store import BuildStore, Piece
 
-ADDED = "added"
-CHANGED = "changed"
-UNCHANGED = "unchanged"
-VANISHED = "vanished"
-UNREADABLE = "unreadable"
 NO_HASH = bytes(16)
 
 # A file modified this recently may be modified again without its time stamp moving (a kernel tick is 4 to 10 ms):
@@ -46,11 +42,9 @@ _MISSING_NAMED = 100  # chunks that could not be embedded: the first of them are
 _USABLE_SHARE = 0.72
 # A worker that has flushed and still holds this much of its limit will only flush more and more often: it ends.
 _SPENT_SHARE = 0.75
-
-
-def current_path(shared: mmap.mmap) -> str:
-    """The file a worker said it was at."""
-    return os.fsdecode(shared[:].partition(b"\0")[0]) or "its start"
+# The coordinator remembers the files that are in no finished piece yet, 500 bytes each (measured): no more than a 50th
+# of a share, 1,000 files of the default one. Files of 6 KB fill a piece by then.
+_BYTES_PER_FILE_IN_PIECE = 50 * 500
 
 
 class Worker:
@@ -65,7 +59,7 @@ class Worker:
         piece_prefix: str,
         vectors: Vectors,
         memory_share: int,
-        current: mmap.mmap,
+        at_hand: FileAtHand,
     ) -> None:
         self._channel = channel
         directory = root if os.path.isdir(root) else os.path.dirname(root)  # a single file is named by its base name
@@ -75,21 +69,22 @@ class Worker:
         self._vectors = vectors
         self._memory_share = memory_share
         self._buffer_limit = memory_share // 4
+        self._file_limit = memory_share // _BYTES_PER_FILE_IN_PIECE
         self._piece: Piece | None = None
         self._piece_name = ""
         self._piece_number = 0
         self._replaced: list[str] = []
         self._unchecked_bytes = 0
-        self._current = current
+        self._at_hand = at_hand
         self._spent = False
         self._languages: set[str] = set()
         self._halted = False  # the service is asked no more
-        self._taken: list[tuple[str, str, int, int]] = []
+        self._taken: list[tuple[Any, ...]] = []  # what Outcome is made of
         self._missing: list[tuple[str, int, int, str]] = []
-        self._missing_count = 0
 
     def run(self) -> None:
-        """Serves messages: ("files", [(path, size, mtime_ns, known hash), ...]) and ("flush",)."""
+        """Serves messages: ("files", [(path, size, mtime_ns, known hash), ...]), ("leave out", such files) and
+        ("flush",)."""
         try:
             while (message := self._next_message()) is not None:
                 if message[0] == "flush":
@@ -98,8 +93,15 @@ class Worker:
                     self._report()
                     self._channel.send("flushed")
                     continue
+                if message[0] == "leave out":
+                    for file in message[1]:
+                        self._leave_out(*file)
+                    self._report()
+                    self._channel.send("done", [], self._spent)
+                    continue
                 while message[1] and not self._spent and not self._halted:
                     self._take(*message[1].pop(0))
+                self._at_hand.note("")
                 self._report()
                 # What is left goes back to the coordinator: only an exit gives all memory back.
                 self._channel.send("done", [] if self._halted else message[1], self._spent)
@@ -112,7 +114,7 @@ class Worker:
                 traceback.print_exc()
             self._fail(
                 "BuildError",
-                f"indexing stopped at {current_path(self._current)}: {type(error).__name__}: {error} "
+                f"indexing stopped {self._at_hand.place}: {type(error).__name__}: {error} "
                 "(a defect: FLYWEIGHT_DEBUG=1 shows its traceback; name the file in .flyweightignore to go on)",
             )
 
@@ -149,31 +151,37 @@ class Worker:
         return False
 
     def _report(self) -> None:
-        if self._taken or self._missing_count:
-            self._channel.send("taken", self._taken, self._missing, self._missing_count)
-            self._taken, self._missing, self._missing_count = [], [], 0
+        if self._taken:
+            self._channel.send("taken", self._taken, self._missing)
+            self._taken, self._missing = [], []
+
+    def _tell(
+        self,
+        path: str,
+        result: str,
+        size_bytes: int = 0,
+        *,
+        chunk_count: int = 0,
+        missing_chunks: int = 0,
+        mtime_ns: int = 0,
+    ) -> None:
+        self._taken.append((path, result, size_bytes, chunk_count, missing_chunks, mtime_ns))
 
     def _take(self, path: str, size_bytes: int, mtime_ns: int, known_hash: bytes) -> None:
         """Reads and cuts one file and has it embedded."""
-        self._note(path)
-        try:
-            text, mtime_ns = self._read(path)
-        except FileNotFoundError:
-            self._taken.append((path, VANISHED, 0, 0))
+        self._at_hand.note(path)
+        found = self._read_or_tell(path)
+        if found is None:
             return
-        except OSError:
-            self._taken.append((path, UNREADABLE, 0, 0))
-            return
+        text, mtime_ns = found
         digest = hashlib.blake2b(text, digest_size=16).digest()
         if digest == known_hash:
-            self._taken.append((path, UNCHANGED, 0, len(text)))
+            self._tell(path, UNCHANGED, len(text), mtime_ns=mtime_ns)
             return
         replaces = known_hash != NO_HASH
         reason = reason_to_skip(text, path)
         if reason is not None:
-            self._open_piece(path, replaces).add_skipped(path, reason, digest, len(text), mtime_ns)
-            self._taken.append((path, reason, 0, len(text)))
-            self._keep_to_share(256)
+            self._skip(path, reason, digest, len(text), mtime_ns, replaces)
             return
         language = detect(path, text[:HEAD_BYTES])
         chunks = chunk(text, language)
@@ -186,6 +194,22 @@ class Worker:
         while self._vectors.full:
             self._poll()
             self._add_embedded()
+
+    def _leave_out(self, path: str, size_bytes: int, mtime_ns: int, known_hash: bytes) -> None:
+        """Enters a file as skipped on which a worker before this one got stuck."""
+        found = self._read_or_tell(path)
+        if found is None:
+            return
+        text, found_mtime_ns = found
+        digest = hashlib.blake2b(text, digest_size=16).digest()
+        if (len(text), found_mtime_ns) != (size_bytes, mtime_ns):
+            digest, found_mtime_ns = _of_no_file(digest), 0  # changed since: the next run tries it
+        self._skip(path, STUCK, digest, len(text), found_mtime_ns, known_hash != NO_HASH)
+
+    def _skip(self, path: str, reason: str, digest: bytes, size_bytes: int, mtime_ns: int, replaces: bool) -> None:
+        self._open_piece(path, replaces).add_skipped(path, reason, digest, size_bytes, mtime_ns)
+        self._tell(path, reason, size_bytes)
+        self._keep_to_share(256)
 
     def _add_embedded(self) -> None:
         """Takes in what has its vectors."""
@@ -201,11 +225,11 @@ class Worker:
             self._keep_to_share(size_bytes)
 
     def _add(self, file: CutFile) -> None:
+        self._at_hand.note(file.path)
         content_hash, mtime_ns = file.content_hash, file.mtime_ns
         if file.failures:
             # Served with what there is; neither time nor content are those of any file, so the next run tries again.
-            content_hash, mtime_ns = hashlib.blake2b(content_hash, digest_size=16, person=b"incomplete").digest(), 0
-            self._missing_count += len(file.failures)
+            content_hash, mtime_ns = _of_no_file(content_hash), 0
             for index, reason in sorted(file.failures.items()):
                 if len(self._missing) == _MISSING_NAMED:
                     break
@@ -217,12 +241,18 @@ class Worker:
             )
         except MemoryError:
             raise IndexWriteError("out of memory while indexing: raise --memory-budget or the process limit") from None
-        self._taken.append((file.path, CHANGED if file.replaces else ADDED, len(file.chunks), len(file.text)))
+        result = CHANGED if file.replaces else ADDED
+        self._tell(file.path, result, len(file.text), chunk_count=len(file.chunks), missing_chunks=len(file.failures))
 
-    def _note(self, path: str) -> None:
-        """Leaves word of the file at hand where the coordinator finds it should this process die."""
-        name = os.fsencode(path)[: len(self._current)]
-        self._current[: len(name) + 1] = name + b"\0" if len(name) < len(self._current) else name
+    def _read_or_tell(self, path: str) -> tuple[bytes, int] | None:
+        """What `_read` returns; None after telling why there is nothing to read."""
+        try:
+            return self._read(path)
+        except FileNotFoundError:
+            self._tell(path, VANISHED)
+        except OSError:
+            self._tell(path, UNREADABLE)
+        return None
 
     def _read(self, path: str) -> tuple[bytes, int]:
         # Never through a symlink put there after the walk, and never blocking on a FIFO.
@@ -256,7 +286,7 @@ class Worker:
     def _keep_to_share(self, added_bytes: int) -> None:
         """Ends the piece when the memory share is nearly used up."""
         assert self._piece is not None
-        if self._piece.buffered_bytes > self._buffer_limit:
+        if self._piece.buffered_bytes > self._buffer_limit or self._piece.file_count > self._file_limit:
             self._flush()
             return
         self._unchecked_bytes += added_bytes
@@ -281,4 +311,10 @@ class Worker:
         del piece
         return_free_memory()
         replaced, self._replaced = self._replaced, []
+        self._report()  # so that the coordinator knows which files the piece holds
         self._channel.send("piece", self._piece_name, size_bytes, *counts, replaced)
+
+
+def _of_no_file(digest: bytes) -> bytes:
+    """What is stored in place of a content's digest where the next run is to look at the file again."""
+    return hashlib.blake2b(digest, digest_size=16, person=b"incomplete").digest()
