@@ -209,6 +209,8 @@ class _Build:
         stats.unembedded_chunks += times * outcome.missing_chunks
         if result == UNCHANGED:
             known = self._store.find(outcome.path)
+            if known is not None and outcome.mtime_ns:
+                known.was_touched(outcome.mtime_ns)
             self._count_unchanged(known.name if known is not None and known.skipped else None)
             return
         if result in (ADDED, CHANGED):

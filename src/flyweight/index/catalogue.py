@@ -7,6 +7,7 @@ import os
 
 from flyweight._build import Segment
 from flyweight.errors import FlyweightError
+from flyweight.index.later_times import LaterTimes
 from flyweight.index.manifest import SegmentEntry
 
 TYPE_CHECKING = False
@@ -24,6 +25,7 @@ class KnownFile:
         self.index = index
         record = segment.data.file(index)
         _, self.name, self.content_hash, self.size_bytes, self.mtime_ns, self.chunk_count, self.skipped = record
+        self.mtime_ns = segment.later_times.of(index) or self.mtime_ns
 
     @property
     def seen(self) -> bool:
@@ -33,6 +35,9 @@ class KnownFile:
     @seen.setter
     def seen(self, seen: bool) -> None:
         self.segment.seen[self.index] = seen
+
+    def was_touched(self, mtime_ns: int) -> None:
+        self.segment.later_times.note([(self.index, mtime_ns)])
 
 
 class LiveSegment:
@@ -44,6 +49,7 @@ class LiveSegment:
         self.data = Segment.open(os.fsencode(self.path))
         self.dead = bytearray(self.data.file_count)
         self.seen = bytearray(self.data.file_count)
+        self.later_times = LaterTimes(self.path, self.data.file_count)
         for first, last in _ranges(entry.dead):
             self.dead[first : last + 1] = b"\1" * (last + 1 - first)
 
@@ -103,6 +109,24 @@ class Catalogue:
         """The lines of a manifest that describes the present state."""
         living = [segment.sealed_entry() for segment in self.before if segment.dead.count(0) > 0]
         return living + self.added
+
+    def later_times_of(self, entries: list[SegmentEntry]) -> list[tuple[int, int]]:
+        """The later times of what is merged of `entries`, as LaterTimes.note takes them: files keep their order."""
+        opened = {segment.entry.name: segment for segment in self.before}
+        found = []
+        number = 0
+        for entry in entries:
+            segment = opened.get(entry.name)
+            if segment is None:
+                number += entry.file_count
+                continue
+            for index, dead in enumerate(segment.dead):
+                if not dead:
+                    mtime_ns = segment.later_times.of(index)
+                    if mtime_ns:
+                        found.append((number, mtime_ns))
+                    number += 1
+        return found
 
     def release(self) -> None:
         """Gives back the pages of segments that lookups touched."""

@@ -7,6 +7,7 @@ import os
 
 from flyweight.errors import FlyweightError, IndexMissingError
 from flyweight.index.catalogue import LiveSegment
+from flyweight.index.later_times import SUFFIX as LATER_TIMES
 from flyweight.index.lock import LOCK_NAME
 from flyweight.index.manifest import MANIFEST_NAME, Manifest, SegmentEntry, read_manifest
 from flyweight.store.pointer import POINTER_NAME
@@ -176,7 +177,8 @@ class _Checkup:
         except OSError:
             return  # said by the check of the directory
         if self._manifest is not None:
-            names -= {entry.name for entry in self._manifest.segments}
+            for entry in self._manifest.segments:
+                names -= {entry.name, entry.name + LATER_TIMES}
         names -= {MANIFEST_NAME, LOCK_NAME, POINTER_NAME, ".gitignore"}
         left_behind = {name for name in names if ".segment" in name or name.startswith(_BUILD_FILES)}
         foreign = sorted(names - left_behind)

@@ -37,6 +37,10 @@ if TYPE_CHECKING:
 
         @seen.setter
         def seen(self, seen: bool) -> None: ...
+        def was_touched(self, mtime_ns: int) -> None:
+            """Its content is the same with this time of modification: if the store can remember that, the next run
+            need not read the file."""
+            ...
 
     class Piece(Protocol):
         """A part of the index under construction, written by one worker. `SegmentBuilder` is one."""

@@ -13,6 +13,8 @@ from flyweight._build import SegmentBuilder, merge_segments
 from flyweight.errors import FlyweightError, IndexMismatchError, IndexMissingError
 from flyweight.index.catalogue import Catalogue
 from flyweight.index.compaction import segments_to_merge
+from flyweight.index.later_times import SUFFIX as LATER_TIMES
+from flyweight.index.later_times import LaterTimes
 from flyweight.index.lock import LOCK_NAME, WriterLock
 from flyweight.index.manifest import MANIFEST_NAME, Manifest, SegmentEntry, read_manifest, write_manifest
 
@@ -139,7 +141,9 @@ class SegmentStore:
 
     def _remove_strays(self) -> None:
         """Files of builds that were killed: whatever the manifest does not name."""
-        named = {entry.name for entry in self._manifest.segments} | {MANIFEST_NAME, LOCK_NAME, ".gitignore"}
+        named = {MANIFEST_NAME, LOCK_NAME, ".gitignore"}
+        for entry in self._manifest.segments:
+            named |= {entry.name, entry.name + LATER_TIMES}
         for name in os.listdir(self._directory):
             if name not in named and (_SUFFIX in name or name.startswith((MANIFEST_NAME, "spill-", "pending-"))):
                 _remove(os.path.join(self._directory, name))
@@ -160,8 +164,11 @@ class SegmentStore:
         merged_name = f"{time.time_ns():x}-{os.getpid():x}-merged{_SUFFIX}"
         inputs = [(self._segment_path(entry.name), entry.dead) for entry in chosen]
         size_bytes, files, chunks = merge_segments(inputs, self._segment_path(merged_name), self._meta())
-        gone = {entry.name for entry in chosen}
         catalogue = self._catalogue
+        later_times = catalogue.later_times_of(chosen)
+        if later_times:
+            LaterTimes(os.path.join(self._directory, merged_name), files).note(later_times)
+        gone = {entry.name for entry in chosen}
         catalogue.before = [segment for segment in catalogue.before if segment.entry.name not in gone]
         catalogue.added = [entry for entry in catalogue.added if entry.name not in gone]
         catalogue.added.insert(0, SegmentEntry(merged_name, size_bytes, files, chunks))

@@ -38,6 +38,9 @@ class KnownLanceFile:
         self._seen = seen
         self._files.mark(self._path, seen)
 
+    def was_touched(self, mtime_ns: int) -> None:
+        """Nothing: a row updated is a version of the table, and costs more than reading a file."""
+
 
 class KnownFiles:
     """The database, open for look-ups."""
