@@ -116,6 +116,7 @@ def test_json_has_the_findings(indexed_project: Path, run: Run) -> None:
     outcome = run("doctor", "--json", cwd=indexed_project)
     report = json.loads(outcome.stdout)
     assert (outcome.returncode, report["sound"]) == (1, False)
+    assert (report["index"], report["store"]) == (str(indexed_project / ".flyweight"), "segments")
     (problem,) = [finding for finding in report["findings"] if finding["status"] == "problem"]
     assert problem["check"] == "segment"
     assert problem["remedy"] == "run: flyweight index --rebuild"

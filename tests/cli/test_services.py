@@ -133,9 +133,19 @@ def test_status_of_a_table_says_what_it_holds(stored_project: Path) -> None:
     assert shown["holds"].startswith("1 file (")
 
 
+def test_status_looks_at_the_table_that_is_named(stored_project: Path) -> None:
+    store = f"lancedb:{stored_project.parent}/table"
+    options = ("status", "--index", str(stored_project.parent), "--store", store)
+    assert in_process(*options, "--store-option", "table=flyweight", "--json").exit_code == 0
+    missing = in_process(*options, "--store-option", "table=other")
+    assert missing.exit_code == 2 and "(table 'other')" in missing.output
+
+
 def test_a_doctor_examines_a_table(stored_project: Path) -> None:
     report = json.loads(in_process("doctor", "--index", str(stored_project / ".flyweight"), "--json").stdout)
     assert report["sound"]
+    assert (report["store"], report["table"]) == (f"lancedb:{stored_project.parent}/table", "flyweight")
+    assert "index" not in report  # as in status: it is not where that directory is
     assert {finding["check"] for finding in report["findings"]} == {"table", "model", "index", "tree"}
 
 
@@ -144,3 +154,5 @@ def test_a_doctor_says_that_there_is_no_table(tmp_path: Path) -> None:
     outcome = in_process("doctor", "--index", str(tmp_path), "--store", f"lancedb:{tmp_path}/none")
     assert outcome.exit_code == 1
     assert "there is no index at" in outcome.stdout
+    remedy = f"flyweight index PATH --store lancedb:{tmp_path}/none"
+    assert f"-> run: {remedy} (PATH: where the code is)" in outcome.stdout

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 
 import click
@@ -15,6 +16,7 @@ from flyweight.errors import FlyweightError
 from flyweight.index.checkup import NOTE, PROBLEM, REBUILD, SOUND, UPDATE, Finding, check_index
 from flyweight.index.manifest import read_manifest
 from flyweight.opened_index import store_location
+from flyweight.store import SEGMENTS
 
 _NOT_SOUND = 1
 _MARKS = {SOUND: ("ok", "green"), NOTE: ("note", "yellow"), PROBLEM: ("wrong", "red")}
@@ -51,7 +53,7 @@ def command(index_option: str | None, as_json: bool, choice: Choice) -> None:
 
         findings = check_table(location, choice.embedder_options)
     sound = all(finding.status != PROBLEM for finding in findings)
-    remedies = {id(finding): _remedy(finding, index_path) for finding in findings}
+    remedies = [_remedy(finding, index_path, choice) for finding in findings]
     if as_json:
         import json
 
@@ -60,25 +62,27 @@ def command(index_option: str | None, as_json: bool, choice: Choice) -> None:
                 "check": finding.check,
                 "status": finding.status,
                 "message": finding.message,
-                "remedy": remedies[id(finding)],
+                "remedy": remedy,
             }
-            for finding in findings
+            for finding, remedy in zip(findings, remedies, strict=True)
         ]
-        click.echo(json.dumps({"index": index_path, "sound": sound, "findings": records}, indent=2))
+        place = {"index": index_path, "store": SEGMENTS}
+        if location is not None:
+            place = {"store": location.spec, "table": location.table}
+        click.echo(json.dumps({**place, "sound": sound, "findings": records}, indent=2))
     else:
-        _print(findings, index_path, sound)
+        _print(findings, remedies, sound)
     if not sound:
         sys.exit(_NOT_SOUND)
 
 
-def _print(findings: list[Finding], index_path: str, sound: bool) -> None:
-    for finding in findings:
+def _print(findings: list[Finding], remedies: list[str], sound: bool) -> None:
+    for finding, remedy in zip(findings, remedies, strict=True):
         word, colour = _MARKS[finding.status]
         first, *more = finding.message.split("\n")
         click.echo(f"{click.style(f'{word:<6}', fg=colour)} {finding.check:<10} {printable_path(first)}")
         for line in more:
             click.echo(f"{'':<18}{printable_path(line)}")
-        remedy = _remedy(finding, index_path)
         if remedy:
             click.echo(f"{'':<17} {click.style('->', bold=True)} {remedy}")
     problems = sum(finding.status == PROBLEM for finding in findings)
@@ -91,10 +95,12 @@ def _print(findings: list[Finding], index_path: str, sound: bool) -> None:
         )
 
 
-def _remedy(finding: Finding, index_path: str) -> str:
+def _remedy(finding: Finding, index_path: str, choice: Choice) -> str:
     if finding.remedy not in (UPDATE, REBUILD):
         return finding.remedy
-    options = ["--rebuild"] if finding.remedy == REBUILD else []
+    options = [*choice.arguments(), *(["--rebuild"] if finding.remedy == REBUILD else [])]
+    if choice.store not in (None, SEGMENTS):  # a table is not beside its tree
+        return f"run: {shlex.join(['flyweight', 'index', 'PATH', *options])} (PATH: where the code is)"
     try:
         tree = tree_of(read_manifest(index_path), index_path)
     except FlyweightError:

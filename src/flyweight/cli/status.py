@@ -7,6 +7,7 @@ from datetime import datetime
 
 import click
 
+from flyweight.cli.embedder_options import option_pairs
 from flyweight.cli.index_location import index_command, index_to_read, tree_of
 from flyweight.cli.printable import printable_path
 from flyweight.cli.quantity import count_text, size_text, tally
@@ -31,8 +32,9 @@ if TYPE_CHECKING:
 @click.option(
     "--store", metavar="SPEC", help="Where the index is kept, such as lancedb:URI.  [default: as the index says]"
 )
+@click.option("--store-option", metavar="NAME=VALUE", multiple=True, help="An option of the store; may be repeated.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
-def command(index_option: str | None, store: str | None, as_json: bool) -> None:
+def command(index_option: str | None, store: str | None, store_option: tuple[str, ...], as_json: bool) -> None:
     """Say what an index holds: of which tree, how much, in which languages, how large it is, how old, and
     whether it is complete.
 
@@ -42,7 +44,8 @@ def command(index_option: str | None, store: str | None, as_json: bool) -> None:
       flyweight status --json | jq .languages
     """
     index_path = index_to_read(index_option, store)
-    location = store_location(SearchConfig(index_path, store=store), index_path)
+    options = option_pairs("--store-option", store_option)
+    location = store_location(SearchConfig(index_path, store=store, store_options=options), index_path)
     if location is not None:
         from flyweight.cli.store_status import show_table
 
