@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from bare_process import run_script
+from different_questions import DIFFERENT_QUESTIONS
 from source_tree import SourceTree
 
 from flyweight import SearchConfig, SearchFilters, SearchResults, SemanticSearchEngine
@@ -189,6 +190,34 @@ def test_an_answer_by_words_alone_is_not_kept(service: BedrockStandIn, make_engi
         (False, False),
         (False, True),
     ]
+
+
+NOBODY_ANSWERS = """
+import gc, sys
+from flyweight import SearchConfig, SemanticSearchEngine
+config = SearchConfig(sys.argv[1], embedder="titan", max_embedding_dim=256, query_timeout_s=60.0)
+with SemanticSearchEngine(config) as engine:
+    engine.search("record")
+    gc.collect()
+    gc.disable()
+    for number in range(3):
+        assert engine.search(f"record {number}").degraded
+    print(gc.collect())
+"""
+
+
+@pytest.mark.parametrize("keys", [True, False])
+def test_a_question_without_an_answer_leaves_nothing_to_the_collector(
+    keys: bool, silence: None, titan_index: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not keys:
+        monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+        monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    assert run_script(NOBODY_ANSWERS, titan_index) == "0\n"
+
+
+def test_different_questions_leave_no_blocks_behind(service: BedrockStandIn, titan_index: str) -> None:
+    assert run_script(DIFFERENT_QUESTIONS, titan_index, "titan") == "True\n"
 
 
 def test_streaming_goes_on_by_words_alone_too(silence: None, make_engine: MakeEngine) -> None:

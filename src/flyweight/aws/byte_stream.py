@@ -108,7 +108,10 @@ def connect(host: str, port: int, deadline: float) -> PlainStream:
             failure = error
             continue
         return PlainStream(opened, deadline)
-    raise failure or OSError("it has no address")
+    try:
+        raise failure or OSError("it has no address")
+    finally:
+        failure = None  # it holds this frame: together they would stay until the next collection
 
 
 def _addresses(host: str, port: int, deadline: float) -> list[Any]:

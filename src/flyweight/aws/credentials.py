@@ -234,7 +234,8 @@ class _Attempt:
         self._failure: FlyweightError | None = None
 
     def end(self, found: Credentials | None, failure: FlyweightError | None) -> None:
-        self._found, self._failure = found, failure
+        # Without its traceback, whose frames hold this attempt.
+        self._found, self._failure = found, None if failure is None else failure.with_traceback(None)
         self._ended.release()
 
     def wait(self, timeout_s: float | None) -> Credentials:

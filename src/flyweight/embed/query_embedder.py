@@ -96,7 +96,7 @@ class QueryEmbedder:
 
     def _one(self, embedder: RemoteEmbedder, text: str, deadline: float) -> bytes:
         pause_s = _FIRST_PAUSE_S
-        failure: Exception | None = None
+        failure = ""  # not the error itself: that would hold this frame, which holds it, until the next collection
         calls_to_nobody = 0
         while (left := deadline - time.monotonic()) > 0:
             wanted_s: float | None = None
@@ -107,9 +107,9 @@ class QueryEmbedder:
                 message = f"{self._what} cannot be embedded: {refusal}: ask with other words"
                 raise EmbedderRefusedError(message) from None
             except Throttled as error:
-                failure, wanted_s = error, error.retry_after_s
+                failure, wanted_s = str(error), error.retry_after_s
             except TemporarilyUnavailable as error:
-                failure = error
+                failure = str(error)
                 calls_to_nobody += error.nobody_there
                 if calls_to_nobody == _MOST_CALLS_TO_NOBODY:
                     break
