@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import socket
@@ -52,6 +53,40 @@ def test_an_idle_store_ends_and_starts_again_when_asked(uri: Path) -> None:
         assert store_pid(client) != first
     finally:
         client.close()
+
+
+def test_an_idle_store_that_has_ended_is_cleared_away_though_nobody_asks(uri: Path) -> None:
+    client = StoreClient(str(uri), idle_s=0.1)
+    try:
+        ask(client, "marker")
+        pid = store_pid(client)
+        wait_for_end(pid)
+        for _ in range(1000):
+            gc.collect(0)  # as happens in any program that makes objects
+            if not Path(f"/proc/{pid}").exists():
+                break
+            time.sleep(0.01)
+        assert not Path(f"/proc/{pid}").exists()
+        assert client.private_bytes() == 0
+        assert ask(client, "marker")
+    finally:
+        client.close()
+
+
+def test_a_store_that_the_program_itself_has_waited_for_is_replaced(uri: Path) -> None:
+    script = """
+pid = client._store._pid
+assert os.waitpid(-1, 0) == (pid, 0)
+for _ in range(3):
+    time.sleep(0.1)
+    gc.collect()
+assert client.private_bytes() == 0
+assert ask() == expected
+assert client._store._pid != pid
+client.close()
+print(gc.callbacks)
+"""
+    assert run_script("import gc\n" + RESIDENT.replace("600.0", "0.1") + script, uri) == "[]\n"
 
 
 def test_a_store_need_not_stay_at_all(uri: Path) -> None:
@@ -206,10 +241,12 @@ def test_a_child_of_a_fork_starts_a_store_of_its_own(uri: Path) -> None:
 pid = client._store._pid
 child = os.fork()
 if child == 0:
+    import gc
+    watched = bool(gc.callbacks)  # for the parent's store, which is no child of this one
     same = ask() == expected
     own = client._store._pid != pid
     client.close()
-    os._exit(0 if same and own else 1)
+    os._exit(0 if same and own and not watched else 1)
 _, status = os.waitpid(child, 0)
 assert ask() == expected
 assert client._store._pid == pid

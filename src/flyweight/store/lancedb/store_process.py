@@ -9,6 +9,7 @@ import time
 from flyweight.errors import StoreError
 from flyweight.process_end import how_it_ended
 from flyweight.store.lancedb import wire
+from flyweight.store.lancedb.store_end import StoreEnd, forget_all
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
     from flyweight.store.lancedb.location import StoreLocation
 
-_SIGKILL = 9
 _PATIENCE_S = 1.0
 _PATIENCE_STEPS = 100
 # One arena and few threads: LanceDB takes one per core, and memory for each, to answer one question at a time.
@@ -38,6 +38,7 @@ _followed: list[int] = []
 
 
 def _let_go() -> None:
+    forget_all()
     if _sockets:
         null = os.open(os.devnull, os.O_RDWR)
         for fd in _sockets:
@@ -61,12 +62,12 @@ class Late(Exception):
 class StoreProcess:
     """Raises StoreError when it cannot be started. Asked by one thread at a time."""
 
-    __slots__ = ("_connection", "_is_ready", "_owner", "_pid", "_status", "_timeout_s")
+    __slots__ = ("_connection", "_end", "_idle_s", "_is_ready", "_owner", "_pid", "_timeout_s")
 
     def __init__(self, location: StoreLocation, idle_s: float) -> None:
         from _socket import socketpair
 
-        self._status: int | None = 0  # nothing to end yet
+        self._connection: Any = None  # nothing to end yet
         try:
             ours, theirs = socketpair()
         except OSError as error:
@@ -91,11 +92,12 @@ class StoreProcess:
             raise StoreError(f"cannot start the store process for {location.spec}: {error.strerror}") from None
         finally:
             theirs.close()
+        self._end = StoreEnd(self._pid)
         self._connection = ours
         self._is_ready = False
+        self._idle_s = idle_s
         self._timeout_s = location.timeout_s
         self._owner = os.getpid()
-        self._status = None
         _sockets.add(ours.fileno())
         if not _followed:
             _followed.append(1)
@@ -132,24 +134,20 @@ class StoreProcess:
             if answer is None:
                 self.close()
         if answer is None:
-            raise Gone(self._status or 0)
+            raise Gone(self._end.status or 0)
+        self._end.expect(self._idle_s)
         return answer
 
     def is_alive(self) -> bool:
         """Whether it runs; one that has ended, for it was idle, is cleared away."""
-        if self._status is None:
-            try:
-                pid, status = os.waitpid(self._pid, os.WNOHANG)
-            except ChildProcessError:  # somebody waits for all children of this program
-                pid, status = self._pid, 0
-                if self._is_running():
-                    pid = 0
-            if pid:
-                self._status = status
-                self._hang_up()
-        return self._status is None
+        ended = self._end.has_come()
+        if ended:
+            self._hang_up()
+        return not ended
 
     def private_bytes(self) -> int:
+        if self._end.has_come():  # its number may be another's by now
+            return 0
         try:
             with open(f"/proc/{self._pid}/smaps_rollup", encoding="ascii") as rollup:
                 return sum(int(line.split()[1]) * 1024 for line in rollup if line.startswith("Private_"))
@@ -158,19 +156,11 @@ class StoreProcess:
 
     def close(self) -> None:
         """Ends it at once: it holds nothing that must be kept."""
-        if self._status is not None:
+        if self._connection is None:
             return
         self._hang_up()
-        if os.getpid() != self._owner:  # in a child of a fork: it is the parent's
-            self._status = 0
-            return
-        try:
-            pid, self._status = os.waitpid(self._pid, os.WNOHANG)
-            if not pid:  # it is still ours: its number cannot have passed to another
-                os.kill(self._pid, _SIGKILL)
-                _, self._status = os.waitpid(self._pid, 0)
-        except (ChildProcessError, ProcessLookupError):  # somebody waits for all children of this program
-            self._status = 0
+        if os.getpid() == self._owner:  # in a child of a fork it is the parent's
+            self._end.bring()
 
     def _wait(self) -> None:
         """For the end of a process that has closed its socket, so that it can be told how it ended."""
@@ -185,10 +175,3 @@ class StoreProcess:
     def _hang_up(self) -> None:
         _sockets.discard(self._connection.fileno())
         self._connection.close()
-
-    def _is_running(self) -> bool:
-        try:
-            os.kill(self._pid, 0)
-        except OSError:
-            return False
-        return True
