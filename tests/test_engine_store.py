@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 from bare_process import run_script
+from different_questions import DIFFERENT_QUESTIONS
 from source_tree import SourceTree
 
 from flyweight import SearchConfig, SearchFilters, SemanticSearchEngine
 from flyweight.errors import FlyweightError, IndexMismatchError, IndexMissingError
+from flyweight.store.pointer import remove_pointer, write_pointer
 
 pytest.importorskip("lancedb")
 
@@ -147,6 +149,45 @@ def test_an_engine_that_found_no_index_finds_the_table_that_is_made_meanwhile(st
             engine.search("record")
         (tmp_path / "store").write_bytes((stored / "index" / "store").read_bytes())
         assert engine.search("record")
+
+
+def test_an_open_engine_follows_its_index_to_a_table_and_back(stored: Path, tmp_path: Path) -> None:
+    tree = SourceTree(tmp_path / "code")
+    tree.write("own.py", "def wait_with_backoff_here(attempt):\n    return attempt\n")
+    index = tmp_path / "index"
+    query = "wait_with_backoff"
+    only_segments = SearchConfig(index_path=index, store="segments")
+    with SemanticSearchEngine(SearchConfig(index_path=index)) as engine, SemanticSearchEngine(only_segments) as other:
+        engine.index(tree.root)
+        for asked in (engine, other, engine):  # the last answer from the cache
+            assert asked.search(query)[0].path == "own.py"
+        write_pointer(str(index), f"lancedb:{stored}/table", {})
+        assert engine.search(query)[0].path == "net/backoff.py"
+        assert engine.manifest.root == str(stored / "code")
+        assert other.search(query)[0].path == "own.py"
+        assert store_bytes(engine) > 1_000_000
+        remove_pointer(str(index))
+        assert engine.search(query)[0].path == "own.py"
+        assert store_bytes(engine) == 0
+        write_pointer(str(index), f"lancedb:{stored}/table", {})
+        assert engine.manifest.root == str(stored / "code")
+        remove_pointer(str(index))
+        assert engine.manifest.root == str(tree.root)
+
+
+def test_a_pointer_that_is_written_again_leaves_the_store_process_alone(stored: Path, tmp_path: Path) -> None:
+    table = f"lancedb:{stored}/table"
+    write_pointer(str(tmp_path), table, {})
+    with SemanticSearchEngine(SearchConfig(index_path=tmp_path)) as engine:
+        engine.search("record")
+        asked = engine._open()
+        write_pointer(str(tmp_path), table, {})
+        assert engine.search("record").cached
+        assert engine._open() is asked
+
+
+def test_different_questions_to_a_table_leave_no_blocks_behind(stored: Path) -> None:
+    assert run_script(DIFFERENT_QUESTIONS, stored / "index", "static") == "True\n"
 
 
 def test_a_table_that_is_not_there_is_said_to_be_missing(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from flyweight.config import (
     checked_workers,
 )
 from flyweight.errors import ConfigError, FlyweightError, PathError, TrackingError
+from flyweight.index.reader import IndexElsewhere
 from flyweight.opened_index import OpenedIndex, store_location
 from flyweight.results import SearchResults
 
@@ -136,10 +137,13 @@ class SemanticSearchEngine:
         if not isinstance(chosen, SearchFilters):
             raise ConfigError(f"filters are a SearchFilters, not {filters!r}: SearchFilters(language=..., paths=[...])")
         count = checked_limit(limit, config.max_results)
-        opened = self._open()
         min_score = config.min_score if chosen.min_score is None else chosen.min_score
         self._asked = True
-        return opened.search(query, count, min_score, chosen, config.cache_size > 0)
+        opened = self._open()
+        try:
+            return opened.search(query, count, min_score, chosen, config.cache_size > 0)
+        except IndexElsewhere:
+            return self._opened_again(opened).search(query, count, min_score, chosen, config.cache_size > 0)
 
     def measure_query(self, query: str, limit: int | None = None, filters: SearchFilters | None = None) -> QueryMemory:
         """Asks as `search` does, lets the hits go, and returns what that took: time, bytes allocated and retained, and
@@ -262,7 +266,11 @@ class SemanticSearchEngine:
     @property
     def manifest(self) -> IndexInfo:
         """The state of the index that searches see: embedder, dimensions, root, generation, live_chunks."""
-        return self._open().info()
+        opened = self._open()
+        try:
+            return opened.info()
+        except IndexElsewhere:
+            return self._opened_again(opened).info()
 
     def __enter__(self) -> SemanticSearchEngine:
         self._check_open()
@@ -332,13 +340,16 @@ class SemanticSearchEngine:
     def _open(self) -> OpenedIndex:
         self._check_open()
         opened = self._opened.get("current")
-        if opened is not None and opened.has_moved():
-            self._opened.pop("current", None)
-            opened = None
         if opened is None:
             # Threads that get here together must end up with the same one: setdefault is one step under the GIL.
             opened = self._opened.setdefault("current", OpenedIndex(self.config, self._index_path))
         return opened
+
+    def _opened_again(self, opened: OpenedIndex) -> OpenedIndex:
+        """Where the index is now. Another thread may still ask the old, whose process ends with the last who does."""
+        if self._opened.get("current") is opened:
+            self._opened.pop("current", None)
+        return self._open()
 
 
 def _embedder_fields(config: SearchConfig) -> dict[str, str]:

@@ -6,10 +6,8 @@ then the search; so a question that was asked before goes to no service and wake
 
 from __future__ import annotations
 
-import os
-
 from flyweight.config import STATIC
-from flyweight.index.reader import SegmentReader, check_static
+from flyweight.index.reader import IndexElsewhere, SegmentReader, check_static, pointer_stamp
 from flyweight.results import SearchResults
 
 TYPE_CHECKING = False
@@ -19,13 +17,14 @@ if TYPE_CHECKING:
     from flyweight.store.lancedb.client import StoreClient
     from flyweight.store.lancedb.location import StoreLocation
 
-_POINTER_NAME = "store"  # flyweight.store.pointer, which is not loaded to look for it
-
 
 class OpenedIndex:
-    """Opened by the first question and followed from then on. Safe to share between threads and across `fork`."""
+    """Opened by the first question and followed from then on, until it is said to be in another store: `info` and
+    `search` raise IndexElsewhere then. Safe to share between threads and across `fork`."""
 
     def __init__(self, config: SearchConfig, index_path: str) -> None:
+        # Before the pointer is read, so that one that comes in between is not taken for the one that was.
+        self._pointer = pointer_stamp(index_path) if config.store is None else None
         location = store_location(config, index_path)
         self._config = config
         self._index_path = index_path
@@ -38,6 +37,7 @@ class OpenedIndex:
             self._where = index_path
             self._segments = SegmentReader(
                 index_path,
+                follows=config.store is None,
                 with_model=config.embedder == STATIC,
                 cache_entries=config.cache_size,
                 hits_per_entry=config.max_results,
@@ -66,6 +66,7 @@ class OpenedIndex:
         """The state of the index that the next search sees. Raises what a search raises, but for EmbedderError."""
         native = self._native
         if native is None:
+            self._follow()
             info = self._reader.manifest()
             self._vectors.check(info)
             self._checked = info
@@ -76,12 +77,6 @@ class OpenedIndex:
             self._checked = manifest
         return manifest
 
-    def has_moved(self) -> bool:
-        """Whether the index that was looked for in the directory, and never found, is now said to be in a table."""
-        if self._checked is not None or self._segments is None:
-            return False
-        return store_location(self._config, self._index_path) is not None
-
     def search(self, query: str, limit: int, min_score: float, filters: SearchFilters, keep: bool) -> SearchResults:
         """`keep`: whether the cache is asked, and gets the answer."""
         native = self._native
@@ -90,6 +85,7 @@ class OpenedIndex:
             hits, cached = native.answer(query, limit, min_score, filters, keep)
             return SearchResults(hits, cached=cached)
         reader = self._reader
+        self._follow()
         found = reader.find_cached(query, limit, min_score, filters) if keep else None
         if found is not None:
             return SearchResults(found, cached=True)
@@ -128,6 +124,19 @@ class OpenedIndex:
         if self._native is None:
             self._vectors.drop_idle()
 
+    def _follow(self) -> None:
+        """Raises IndexElsewhere when the pointer that led to this table leads elsewhere, or is gone."""
+        store = self._store
+        if store is None or self._config.store is not None:
+            return
+        stamp = pointer_stamp(self._index_path)
+        if stamp == self._pointer:
+            return
+        location = store_location(self._config, self._index_path)
+        if location is None or not store.is_at(location):
+            raise IndexElsewhere(self._index_path)
+        self._pointer = stamp  # every build writes it anew
+
     @property
     def _reader(self) -> SegmentReader | StoreClient:
         reader = self._store or self._segments
@@ -140,7 +149,7 @@ def store_location(config: SearchConfig, index_path: str) -> StoreLocation | Non
 
     Raises ConfigError and IndexCorruptError.
     """
-    if config.store is not None or not os.path.exists(os.path.join(index_path, _POINTER_NAME)):
+    if config.store is not None or pointer_stamp(index_path) is None:
         return config.store_location
     from flyweight.store.lancedb.location import StoreLocation
     from flyweight.store.pointer import read_pointer

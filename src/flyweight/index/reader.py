@@ -34,20 +34,37 @@ if TYPE_CHECKING:
         def live_chunks(self) -> int: ...
 
 
+_POINTER_NAME = "store"  # flyweight.store.pointer, which is not loaded to look for it
 # A reader may have read a manifest whose segments a writer has just replaced; the next one is there at once.
 _LOAD_ATTEMPTS = 5
+
+
+class IndexElsewhere(IndexMissingError):
+    """The index is in another store by now: it has to be opened again."""
+
+    def __init__(self, index_path: str) -> None:
+        super().__init__(f"the index at {index_path} has moved to another store meanwhile: ask again")
 
 
 class SegmentReader:
     """Safe to share between threads, and across `fork`.
 
+    follows: whether word that the index is in another store is heeded.
     model_id: what the static model is called, which embeds queries that bring no vector; "" when it is not loaded.
     """
 
     def __init__(
-        self, index_path: str, *, with_model: bool, cache_entries: int, hits_per_entry: int, ttl_s: float
+        self,
+        index_path: str,
+        *,
+        follows: bool,
+        with_model: bool,
+        cache_entries: int,
+        hits_per_entry: int,
+        ttl_s: float,
     ) -> None:
         self._index_path = index_path
+        self._follows = follows
         self._manifest_path = manifest_path(index_path)
         self._seen: tuple[tuple[int, int, int], Manifest] | None = None
         model = os.fsencode(model_path()) if with_model else None
@@ -57,18 +74,20 @@ class SegmentReader:
     def manifest(self) -> Manifest:
         """The state of the index that the next search sees: one stat call when nothing has changed.
 
-        Raises IndexMissingError, IndexCorruptError, IndexVersionError.
+        Raises IndexMissingError, IndexCorruptError, IndexVersionError, and IndexElsewhere.
         """
         for attempt in range(_LOAD_ATTEMPTS):
             try:
                 status = os.stat(self._manifest_path)
             except OSError:
+                self._look_elsewhere()
                 read_manifest(self._index_path)  # says what is wrong
                 raise
             stamp = (status.st_mtime_ns, status.st_ino, status.st_size)
             seen = self._seen
             if seen is not None and seen[0] == stamp and self._searcher.is_current(stamp):
                 return seen[1]
+            self._look_elsewhere()  # a pointer comes with a new time of the manifest
             manifest = read_manifest(self._index_path)
             try:
                 self._searcher.load(
@@ -87,6 +106,10 @@ class SegmentReader:
             f"the index at {self._index_path} names a segment that cannot be opened: "
             "run 'flyweight doctor', or 'flyweight index' to index the files again"
         )
+
+    def _look_elsewhere(self) -> None:
+        if self._follows and pointer_stamp(self._index_path) is not None:
+            raise IndexElsewhere(self._index_path)
 
     def answer(
         self, query: str, limit: int, min_score: float, filters: SearchFilters, keep: bool
@@ -127,6 +150,15 @@ class SegmentReader:
     def cache_pool(self) -> tuple[int, int]:
         """Where the query cache lies: address and bytes."""
         return self._searcher.cache_pool()
+
+
+def pointer_stamp(index_path: str) -> tuple[int, int, int] | None:
+    """Changes with the word in an index directory that the index is in another store; None where there is none."""
+    try:
+        status = os.stat(os.path.join(index_path, _POINTER_NAME))
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_ino, status.st_size
 
 
 def check_static(index: IndexInfo, model_id: str, most: int | None, where: str) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import time
 
 from flyweight.errors import IndexCorruptError, IndexWriteError
+from flyweight.index.manifest import manifest_path
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,6 +30,7 @@ def write_pointer(index_path: str, spec: str, options: Mapping[str, object]) -> 
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
+        _rouse_readers(index_path)
     except OSError as error:
         raise IndexWriteError(f"cannot write {path}: {error.strerror}") from None
 
@@ -60,6 +63,16 @@ def remove_pointer(index_path: str) -> None:
         pass
     except OSError as error:
         raise IndexWriteError(f"cannot remove {path}: {error.strerror}") from None
+
+
+def _rouse_readers(index_path: str) -> None:
+    """Who has segments open looks at nothing but their manifest: with a new time of that it looks for a pointer too."""
+    manifest = manifest_path(index_path)
+    try:
+        status = os.stat(manifest)
+        os.utime(manifest, ns=(status.st_atime_ns, max(time.time_ns(), status.st_mtime_ns + 1)))
+    except FileNotFoundError:
+        pass
 
 
 def _quoted(line: str) -> str:

@@ -73,6 +73,9 @@ class StoreClient:
     def spec(self) -> str:
         return self._location.spec
 
+    def is_at(self, location: StoreLocation) -> bool:
+        return self._location.fields() == location.fields()
+
     def manifest(self) -> StoreInfo:
         """What the store says of its index; asked once, and again when the index has changed since.
 
