@@ -3,8 +3,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from source_tree import SourceTree
 
+from flyweight.embed.static import StaticEmbedder
 from flyweight.errors import IndexCorruptError, IndexWriteError
+from flyweight.index.build import build
+from flyweight.index.request import BuildRequest
 from flyweight.store.pointer import read_pointer, remove_pointer, write_pointer
 
 
@@ -17,6 +21,19 @@ def test_a_pointer_says_where_the_index_is(tmp_path: Path) -> None:
     remove_pointer(str(tmp_path))
     remove_pointer(str(tmp_path))
     assert read_pointer(str(tmp_path)) is None
+
+
+def test_a_pointer_stands_until_the_index_that_takes_its_place_is_whole(tmp_path: Path) -> None:
+    tree = SourceTree(tmp_path / "code")
+    tree.grow(2)
+    index_path = str(tmp_path / "index")
+    (tmp_path / "index").mkdir()
+    write_pointer(index_path, "lancedb:/var/lib/code", {})
+    request = BuildRequest(str(tree.root), index_path, batch_size=32, memory_budget=1 << 30)
+    for stopped in (True, False):
+        stats = build(request, StaticEmbedder(64), lambda progress: None, lambda stopped=stopped: stopped)
+        assert stats.interrupted == stopped
+        assert (read_pointer(index_path) is None) != stopped
 
 
 def test_a_pointer_holds_no_secrets(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from flyweight.index.team import Team
 from flyweight.index.walk import Skipped, walk
 from flyweight.index.worker import NO_HASH
 from flyweight.store import SEGMENTS, store_for
-from flyweight.store.pointer import remove_pointer, write_pointer
+from flyweight.store.pointer import pointer_path, remove_pointer, write_pointer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -68,8 +68,8 @@ def build(
                 embedder if isinstance(embedder, RemoteEmbedding) else LocalEmbedding(embedder, request.batch_size)
             )
             store.open(request, embedding.name, embedding.dimensions)
-            if not os.path.lexists(manifest_path(request.index_path)):
-                _point_to_store(request)  # else the segments that are there serve until this store has all
+            if not any(map(os.path.lexists, (manifest_path(request.index_path), pointer_path(request.index_path)))):
+                _point_to_store(request)  # else the index that is there serves until this store has all
             return _Build(request, embedding, report, stopped, store).run()
         finally:
             store.close()

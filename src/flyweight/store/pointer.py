@@ -16,13 +16,17 @@ POINTER_NAME = "store"
 _MAGIC = "flyweight-store 1"
 
 
+def pointer_path(index_path: str) -> str:
+    return os.path.join(index_path, POINTER_NAME)
+
+
 def write_pointer(index_path: str, spec: str, options: Mapping[str, object]) -> None:
     """Says that the index is in the store `spec`. Secrets among the options are left out. Raises IndexWriteError."""
     from flyweight.store.lancedb.location import StoreLocation
 
     location = StoreLocation.parse(spec, options)
     lines = [_MAGIC, location.spec, *(f"{key}={value}" for key, value in sorted(location.public_options().items()))]
-    path = os.path.join(index_path, POINTER_NAME)
+    path = pointer_path(index_path)
     temporary = f"{path}.{os.getpid()}.new"
     try:
         with open(temporary, "wb") as file:
@@ -37,7 +41,7 @@ def write_pointer(index_path: str, spec: str, options: Mapping[str, object]) -> 
 
 def read_pointer(index_path: str) -> tuple[str, dict[str, str]] | None:
     """The store and its options; None when the index is in its directory. Raises IndexCorruptError."""
-    path = os.path.join(index_path, POINTER_NAME)
+    path = pointer_path(index_path)
     try:
         with open(path, "rb") as file:
             lines = os.fsdecode(file.read()).split("\n")
@@ -56,7 +60,7 @@ def read_pointer(index_path: str) -> tuple[str, dict[str, str]] | None:
 
 def remove_pointer(index_path: str) -> None:
     """Says that the index is in its directory. Nothing happens when that was so."""
-    path = os.path.join(index_path, POINTER_NAME)
+    path = pointer_path(index_path)
     try:
         os.unlink(path)
     except (FileNotFoundError, NotADirectoryError):
