@@ -11,6 +11,7 @@ import math
 from array import array
 from operator import mul
 from typing import TYPE_CHECKING, Any
+from zlib import crc32
 
 from flyweight._search import candidates_for, definition_term, prior, query_words, rank
 from flyweight.store.lancedb.arrow_stream import Columns, Vector, columns_of
@@ -204,8 +205,7 @@ class Searches:
         return 0.0 if self._mean is None else _dot(query, self._mean)
 
     async def _mean_vector(self, rows: int) -> array[float] | None:
-        step = max(1, rows // _SAMPLED_VECTORS)
-        taking = self._table.take_offsets(list(range(0, rows, step)))
+        taking = self._table.take_offsets(sampled_offsets(rows))
         taking.select_columns(["vector"])
         vectors = [array("f", vector) for vector in (await _gathered(taking)).get("vector", ()) if vector is not None]
         if not vectors:
@@ -214,6 +214,17 @@ class Searches:
 
     async def chunk_count(self) -> int:
         return int(await self._table.count_rows(CHUNKS_ONLY))
+
+
+def sampled_offsets(rows: int) -> list[int]:
+    """About 512 of the rows, spread over all of them.
+
+    Not at even steps: the row of a file comes before those of its chunks and has no vector, so where files are of as
+    many chunks each, such as one, even steps may meet no chunk at all.
+    """
+    step = max(1, rows // _SAMPLED_VECTORS)
+    # A checksum is as good as chance, and the same every time.
+    return [first + crc32(first.to_bytes(8, "little")) % step for first in range(0, rows - step + 1, step)]
 
 
 async def _nothing() -> Columns:
