@@ -133,12 +133,12 @@ class Vector:
         number = next(_numbered)
         buffer = ctypes.create_string_buffer(self._data, len(self._data))
         buffers = (ctypes.c_void_p * 2)(None, ctypes.addressof(buffer))
-        schema = _Schema(format=b"f", name=b"", flags=2, release=_RELEASE(_ignore(_Schema)))
+        schema = _Schema(format=b"f", name=b"", flags=2, release=_IGNORE)
         values = _Array(
             length=len(self._data) // 4,
             n_buffers=2,
             buffers=ctypes.cast(buffers, ctypes.POINTER(ctypes.c_void_p)),
-            release=_RELEASE(_forget),
+            release=_FORGET,
             private_data=number,
         )
         _exported[number] = (buffer, buffers, schema, values)
@@ -251,11 +251,8 @@ def _release(part: Any) -> None:
         part.release(ctypes.addressof(part))
 
 
-def _ignore(kind: Any) -> Any:
-    def release(address: int) -> None:
-        kind.from_address(address).release = _RELEASE()
-
-    return release
+def _ignore(address: int) -> None:
+    _Schema.from_address(address).release = _RELEASE()
 
 
 def _forget(address: int) -> None:
@@ -263,6 +260,10 @@ def _forget(address: int) -> None:
     number = values.private_data
     values.release = _RELEASE()
     _exported.pop(number, None)
+
+
+# Made once: one that went with its array would be freed while it runs, and of a schema maybe before.
+_IGNORE, _FORGET = _RELEASE(_ignore), _RELEASE(_forget)
 
 
 _new_capsule = ctypes.pythonapi.PyCapsule_New
