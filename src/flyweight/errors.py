@@ -67,6 +67,10 @@ class StoreError(FlyweightError):
     """The place an index is kept cannot be used: unreachable, of a foreign schema, or its process has died."""
 
 
+class StoreUnreachableError(StoreError):
+    """Object storage does not let us in: there is no such bucket, no access, no network, no answer."""
+
+
 class StoreConflictError(StoreError):
     """Another writer changed the store at the same time, and went on doing so."""
 

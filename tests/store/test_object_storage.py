@@ -16,8 +16,9 @@ from store.lance_index import DIMENSIONS, LanceIndex
 from store.s3_server import S3Server, s3_server
 from store.table_peek import TablePeek
 
+from flyweight.cli.embedder_options import Choice
 from flyweight.embed.static import StaticEmbedder
-from flyweight.errors import ConfigError, CredentialsError, StoreError
+from flyweight.errors import ConfigError, CredentialsError, StoreError, StoreUnreachableError
 from flyweight.index.chunk import chunk
 from flyweight.store.lancedb.client import StoreClient
 from flyweight.store.lancedb.location import StoreLocation
@@ -139,8 +140,11 @@ def test_a_conflict_that_does_not_go_away_is_an_error_of_its_own(memory_path: Pa
 def test_what_is_wrong_with_a_bucket_is_said_in_a_sentence(server: S3Server, index: LanceIndex) -> None:
     client = StoreClient(index.uri, index.options)
     index.uri = "s3://nowhere/index"
-    with pytest.raises(StoreError, match="there is no bucket 'nowhere': create it, or correct the URI"):
+    with pytest.raises(StoreUnreachableError, match="there is no bucket 'nowhere': create it, or correct the URI"):
         index.build()
+    named = Choice(None, {}, f"lancedb:{index.uri}", {**index.options})
+    with pytest.raises(StoreUnreachableError, match="nowhere"):  # without the build, which would be told the same
+        named.settings(str(index.index_path), None, needs_store=True)
     server.require_known_keys()
     try:
         with pytest.raises(StoreError, match=r"access is refused \(InvalidAccessKeyId\)") as raised:

@@ -8,7 +8,7 @@ from functools import wraps
 import click
 
 from flyweight.config import STATIC
-from flyweight.errors import ConfigError, FlyweightError
+from flyweight.errors import ConfigError, FlyweightError, StoreUnreachableError
 from flyweight.index.manifest import read_manifest
 from flyweight.store import SEGMENTS
 from flyweight.store.lancedb.location import is_secret
@@ -91,12 +91,15 @@ class Choice:
         self.store = store
         self.store_options = store_options
 
-    def settings(self, index_path: str, dimensions: int | None) -> EmbedderSettings:
-        """The embedder of the index that is there, unless the user said otherwise. Raises ConfigError."""
+    def settings(self, index_path: str, dimensions: int | None, *, needs_store: bool) -> EmbedderSettings:
+        """The embedder of the index that is there, unless the user said otherwise.
+
+        Raises ConfigError, and StoreUnreachableError where the store will be needed.
+        """
         from flyweight.embed.settings import EmbedderSettings
 
         asked: dict[str, object] = {} if dimensions is None else {"dimensions": dimensions}
-        present = self._present(index_path) if self.embedder is None or dimensions is None else None
+        present = self._present(index_path, needs_store) if self.embedder is None or dimensions is None else None
         if self.embedder is not None or present is None:
             settings = EmbedderSettings.parse(self.embedder or STATIC, {**self.embedder_options, **asked})
         else:
@@ -115,7 +118,7 @@ class Choice:
             return self.store == SEGMENTS
         return not os.path.lexists(os.path.join(index_path, POINTER_NAME))
 
-    def _present(self, index_path: str) -> tuple[str, int] | None:
+    def _present(self, index_path: str, needs_store: bool) -> tuple[str, int] | None:
         """Name and dimensions of the embedder that the index was made with, if it holds anything."""
         try:
             if self.is_of_segments(index_path):
@@ -127,6 +130,10 @@ class Choice:
             with SemanticSearchEngine(config) as engine:
                 info = engine.manifest
                 return (info.embedder, info.dimensions) if info.live_chunks else None
+        except StoreUnreachableError:
+            if needs_store:
+                raise  # LanceDB takes seconds to find that out: the build need not ask again
+            return None
         except FlyweightError:
             return None
 

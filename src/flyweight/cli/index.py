@@ -96,7 +96,7 @@ def command(
     if os.path.isfile(tree):
         raise PathError(f"cannot index {path!r}: it is a file; name the directory it is in")
     index_path = os.path.realpath(index_option) if index_option else os.path.join(tree, INDEX_NAME)
-    settings = choice.settings(index_path, dimensions)
+    settings = choice.settings(index_path, dimensions, needs_store=not dry_run)
     if dry_run:
         from flyweight.cli.plan_listing import list_plan
 

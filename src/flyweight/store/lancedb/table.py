@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 
-from flyweight.errors import IndexMissingError, IndexVersionError, StoreError
+from flyweight.errors import IndexMissingError, IndexVersionError, StoreError, StoreUnreachableError
 from flyweight.store.lancedb.object_storage import fault
 
 TYPE_CHECKING = False
@@ -160,11 +160,13 @@ def unusable(location: StoreLocation, error: BaseException) -> StoreError:
         short = "it, or something above it, is not a directory"
     elif any(sign in said for sign in _DAMAGE):
         short = f"a file of the table is missing or damaged, run 'flyweight index --rebuild' ({short})"
-    said = fault(location, said) or short or type(error).__name__
+    known = fault(location, said)
+    said = known or short or type(error).__name__
     for key, value in location.options.items():
         if len(value) > 3 and any(word in key for word in ("secret", "token", "key", "password")):
             said = said.replace(value, "…")
-    return StoreError(f"the LanceDB store at {location.uri} cannot be used: {said}")
+    kind = StoreUnreachableError if known and not location.is_local else StoreError
+    return kind(f"the LanceDB store at {location.uri} cannot be used: {said}")
 
 
 def _metadata(metadata: Mapping[Any, Any]) -> dict[str, str]:
