@@ -7,7 +7,7 @@ then the search; so a question that was asked before goes to no service and wake
 from __future__ import annotations
 
 from flyweight.config import STATIC
-from flyweight.index.reader import IndexElsewhere, SegmentReader, check_static, pointer_stamp
+from flyweight.index.reader import IndexElsewhere, SegmentReader, check_static, pointer_path, pointer_stamp
 from flyweight.results import SearchResults
 
 TYPE_CHECKING = False
@@ -24,7 +24,8 @@ class OpenedIndex:
 
     def __init__(self, config: SearchConfig, index_path: str) -> None:
         # Before the pointer is read, so that one that comes in between is not taken for the one that was.
-        self._pointer = pointer_stamp(index_path) if config.store is None else None
+        self._pointer_path = pointer_path(index_path) if config.store is None else ""
+        self._pointer = pointer_stamp(self._pointer_path) if self._pointer_path else None
         location = store_location(config, index_path)
         self._config = config
         self._index_path = index_path
@@ -127,9 +128,9 @@ class OpenedIndex:
     def _follow(self) -> None:
         """Raises IndexElsewhere when the pointer that led to this table leads elsewhere, or is gone."""
         store = self._store
-        if store is None or self._config.store is not None:
+        if store is None or not self._pointer_path:
             return
-        stamp = pointer_stamp(self._index_path)
+        stamp = pointer_stamp(self._pointer_path)
         if stamp == self._pointer:
             return
         location = store_location(self._config, self._index_path)
@@ -149,7 +150,7 @@ def store_location(config: SearchConfig, index_path: str) -> StoreLocation | Non
 
     Raises ConfigError and IndexCorruptError.
     """
-    if config.store is not None or pointer_stamp(index_path) is None:
+    if config.store is not None or pointer_stamp(pointer_path(index_path)) is None:
         return config.store_location
     from flyweight.store.lancedb.location import StoreLocation
     from flyweight.store.pointer import read_pointer

@@ -10,9 +10,9 @@ import click
 from flyweight.config import STATIC
 from flyweight.errors import ConfigError, FlyweightError, StoreUnreachableError
 from flyweight.index.manifest import read_manifest
+from flyweight.index.reader import pointer_path
 from flyweight.store import SEGMENTS
 from flyweight.store.lancedb.location import is_secret
-from flyweight.store.pointer import POINTER_NAME
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ class Choice:
     def is_of_segments(self, index_path: str) -> bool:
         if self.store is not None:
             return self.store == SEGMENTS
-        return not os.path.lexists(os.path.join(index_path, POINTER_NAME))
+        return not os.path.lexists(pointer_path(index_path))
 
     def _present(self, index_path: str, needs_store: bool) -> tuple[str, int] | None:
         """Name and dimensions of the embedder that the index was made with, if it holds anything."""

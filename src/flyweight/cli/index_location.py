@@ -7,7 +7,7 @@ import shlex
 
 from flyweight.errors import IndexMissingError
 from flyweight.index.manifest import manifest_path
-from flyweight.store.pointer import POINTER_NAME
+from flyweight.index.reader import pointer_path
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ def find_index(directory: str) -> str | None:
     """The index of `directory` or of the nearest directory above it that has one; None when none has."""
     while True:
         candidate = os.path.join(directory, INDEX_NAME)
-        if any(os.path.lexists(path) for path in (manifest_path(candidate), os.path.join(candidate, POINTER_NAME))):
+        if any(os.path.lexists(path) for path in (manifest_path(candidate), pointer_path(candidate))):
             return candidate
         parent = os.path.dirname(directory)
         if parent == directory:

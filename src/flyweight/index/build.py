@@ -17,13 +17,14 @@ from flyweight.index.manifest import manifest_path
 from flyweight.index.memory import PeakMemory
 from flyweight.index.outcome import ADDED, CHANGED, UNCHANGED, VANISHED
 from flyweight.index.own_directory import make_own_directory
+from flyweight.index.reader import pointer_path
 from flyweight.index.request import BuildRequest
 from flyweight.index.stats import IndexProgress, IndexStats
 from flyweight.index.team import Team
 from flyweight.index.walk import Skipped, walk
 from flyweight.index.worker import NO_HASH
 from flyweight.store import SEGMENTS, store_for
-from flyweight.store.pointer import pointer_path, remove_pointer, write_pointer
+from flyweight.store.pointer import remove_pointer, write_pointer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from flyweight.index.catalogue import LiveSegment
 from flyweight.index.later_times import SUFFIX as LATER_TIMES
 from flyweight.index.lock import LOCK_NAME
 from flyweight.index.manifest import MANIFEST_NAME, Manifest, SegmentEntry, read_manifest
-from flyweight.store.pointer import POINTER_NAME
+from flyweight.index.reader import POINTER_NAME
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

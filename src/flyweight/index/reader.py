@@ -34,7 +34,7 @@ if TYPE_CHECKING:
         def live_chunks(self) -> int: ...
 
 
-_POINTER_NAME = "store"  # flyweight.store.pointer, which is not loaded to look for it
+POINTER_NAME = "store"  # what is in it: flyweight.store.pointer, which is not loaded to look for it
 # A reader may have read a manifest whose segments a writer has just replaced; the next one is there at once.
 _LOAD_ATTEMPTS = 5
 
@@ -64,7 +64,7 @@ class SegmentReader:
         ttl_s: float,
     ) -> None:
         self._index_path = index_path
-        self._follows = follows
+        self._pointer_path = pointer_path(index_path) if follows else ""
         self._manifest_path = manifest_path(index_path)
         self._seen: tuple[tuple[int, int, int], Manifest] | None = None
         model = os.fsencode(model_path()) if with_model else None
@@ -108,7 +108,7 @@ class SegmentReader:
         )
 
     def _look_elsewhere(self) -> None:
-        if self._follows and pointer_stamp(self._index_path) is not None:
+        if self._pointer_path and pointer_stamp(self._pointer_path) is not None:
             raise IndexElsewhere(self._index_path)
 
     def answer(
@@ -152,10 +152,15 @@ class SegmentReader:
         return self._searcher.cache_pool()
 
 
-def pointer_stamp(index_path: str) -> tuple[int, int, int] | None:
-    """Changes with the word in an index directory that the index is in another store; None where there is none."""
+def pointer_path(index_path: str) -> str:
+    """Where an index directory says that the index is in another store."""
+    return os.path.join(index_path, POINTER_NAME)
+
+
+def pointer_stamp(path: str) -> tuple[int, int, int] | None:
+    """Changes with the file at a `pointer_path`; None where there is none."""
     try:
-        status = os.stat(os.path.join(index_path, _POINTER_NAME))
+        status = os.stat(path)
     except OSError:
         return None
     return status.st_mtime_ns, status.st_ino, status.st_size

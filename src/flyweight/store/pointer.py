@@ -7,17 +7,13 @@ import time
 
 from flyweight.errors import IndexCorruptError, IndexWriteError
 from flyweight.index.manifest import manifest_path
+from flyweight.index.reader import pointer_path
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-POINTER_NAME = "store"
 _MAGIC = "flyweight-store 1"
-
-
-def pointer_path(index_path: str) -> str:
-    return os.path.join(index_path, POINTER_NAME)
 
 
 def write_pointer(index_path: str, spec: str, options: Mapping[str, object]) -> None:
