@@ -91,7 +91,7 @@ def test_a_doctor_finds_an_index_sound_whose_service_cannot_be_asked(titan_proje
 
 def test_a_doctor_lists_the_places_of_credentials_a_line_each(titan_project: Path, run: Run) -> None:
     lines = run("doctor", cwd=titan_project, **NO_METADATA).stdout.splitlines()
-    assert any(line.endswith("1. environment: AWS_ACCESS_KEY_ID is not set") for line in lines)
+    assert any(line.endswith("2. environment: AWS_ACCESS_KEY_ID is not set") for line in lines)
     assert not any("\\n" in line for line in lines)
 
 

@@ -83,6 +83,16 @@ class Provocations:
         self._patch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
         self._ask()
 
+    def refused_api_key(self) -> None:
+        with BedrockStandIn(tls=True) as service:
+            service.set_environment(self._patch)
+            self._patch.setenv("AWS_BEARER_TOKEN_BEDROCK", "bedrock-api-key-of-nobody")
+            self._ask()
+
+    def api_key_in_the_clear(self) -> None:
+        self._patch.setenv("AWS_BEARER_TOKEN_BEDROCK", "bedrock-api-key-of-nobody")
+        self._ask()
+
     def denied(self) -> None:
         self._service.denied = {V2}
         self._ask()

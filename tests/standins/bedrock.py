@@ -25,7 +25,7 @@ from tests.standins.http_service import Answer, HttpService, Request
 from tests.standins.lifted_vectors import lifted_vector
 from tests.standins.program import run
 from tests.standins.rate_limit import TokenBucket
-from tests.standins.signatures import Credentials, Refusal, SignatureCheck
+from tests.standins.signatures import ApiKey, Credentials, Refusal, SignatureCheck
 from tests.standins.titan_models import TitanModel
 
 if TYPE_CHECKING:
@@ -54,7 +54,8 @@ _ERRORS = {
 
 class BedrockStandIn(HttpService):
     """rate_per_s, burst: requests let through; what is more is throttled. tokens_per_s: the same for input tokens.
-    credentials: those it accepts, by default CREDENTIALS. region: where it stands; None accepts any. denied: models
+    credentials: those it accepts, by default CREDENTIALS. api_keys: those it accepts in place of a signature; a client
+    that takes its environment from here bears the first. region: where it stands; None accepts any. denied: models
     it denies access to; retired: models it had once. clock_offset_s: its clock, relative to this machine's;
     tells_time: whether its answers say what that clock shows, as a proxy in between may not. service: of HttpService.
     """
@@ -66,6 +67,7 @@ class BedrockStandIn(HttpService):
         burst: float | None = None,
         tokens_per_s: float | None = None,
         credentials: Credentials | Iterable[Credentials] = CREDENTIALS,
+        api_keys: Iterable[ApiKey] = (),
         region: str | None = REGION,
         denied: Iterable[str] = (),
         retired: Iterable[str] = (),
@@ -79,6 +81,7 @@ class BedrockStandIn(HttpService):
         self.denied = set(denied)
         self.retired = set(retired)
         self._signatures = SignatureCheck(self.credentials, "bedrock", region)
+        self._signatures.api_keys = list(api_keys)
         self._signatures.now_offset_s = clock_offset_s
         self.tells_time = tells_time
         self._requests = TokenBucket(rate_per_s, burst) if rate_per_s else None
@@ -95,10 +98,15 @@ class BedrockStandIn(HttpService):
         self.credentials = list(credentials)
         self._signatures.accept(self.credentials)
 
+    def replace_api_keys(self, *api_keys: ApiKey) -> None:
+        """Only these hold from now on."""
+        self._signatures.api_keys = list(api_keys)
+
     def environment(self) -> dict[str, str]:
         """Variables by which an AWS client finds this service; of the user's own, none should be left."""
         found = {
             **(self.credentials[0].environment() if self.credentials else {}),
+            **(self._signatures.api_keys[0].environment() if self._signatures.api_keys else {}),
             "AWS_REGION": self.region or REGION,
             "AWS_DEFAULT_REGION": self.region or REGION,
             "AWS_ENDPOINT_URL_BEDROCK_RUNTIME": self.endpoint,

@@ -34,6 +34,19 @@ class Credentials:
         return found | ({"AWS_SESSION_TOKEN": self.token} if self.token else {})
 
 
+class ApiKey:
+    """A key that the stand-in accepts in place of a signature. expires_at_s: as of Credentials."""
+
+    __slots__ = ("expires_at_s", "secret")
+
+    def __init__(self, secret: str, expires_at_s: float | None = None) -> None:
+        self.secret = secret
+        self.expires_at_s = expires_at_s
+
+    def environment(self) -> dict[str, str]:
+        return {"AWS_BEARER_TOKEN_BEDROCK": self.secret}
+
+
 class Refusal(Exception):
     """Why a request is not let in: (status, type, message)."""
 
@@ -63,13 +76,15 @@ class _Signer(SigV4Auth):
 
 
 class SignatureCheck:
-    """Lets requests in that one of `credentials` has signed for `service` in `region` (None: any region).
+    """Lets requests in that one of `credentials` has signed for `service` in `region` (None: any region), or that bear
+    one of `api_keys`.
 
     now_offset_s: how far the clock of the service is ahead of this machine's.
     """
 
     def __init__(self, credentials: list[Credentials], service: str, region: str | None) -> None:
         self.now_offset_s = 0.0
+        self.api_keys: list[ApiKey] = []
         self.service = service
         self.region = region
         self._known: dict[str, Credentials] = {}
@@ -87,6 +102,9 @@ class SignatureCheck:
         authorization = request.headers.get("authorization")
         if authorization is None:
             raise Refusal(403, "MissingAuthenticationTokenException", "Missing Authentication Token")
+        if authorization.startswith("Bearer "):
+            self._check_api_key(authorization.removeprefix("Bearer "), now_s)
+            return
         access_key, day, region, signed, signature = _parse(authorization)
         known = self._known.get(access_key)
         if known is None:
@@ -111,6 +129,15 @@ class SignatureCheck:
             raise Refusal(403, "UnrecognizedClientException", "The security token included in the request is invalid.")
         if known.expires_at_s is not None and now_s >= known.expires_at_s:
             raise Refusal(403, "ExpiredTokenException", "The security token included in the request is expired")
+
+    def _check_api_key(self, secret: str, now_s: float) -> None:
+        known = next((key for key in self.api_keys if hmac.compare_digest(key.secret.encode(), secret.encode())), None)
+        if known is None:
+            raise Refusal(
+                403, "AccessDeniedException", "Authentication failed: Please make sure your API Key is valid."
+            )
+        if known.expires_at_s is not None and now_s >= known.expires_at_s:
+            raise Refusal(403, "AccessDeniedException", "Bearer Token has expired")
 
     def _check_time(self, stamp: str, day: str, now_s: float) -> None:
         now_s += self.now_offset_s

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,13 +16,14 @@ pytest.importorskip("boto3")
 
 import boto3
 import botocore.endpoint
+import botocore.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, ConnectionClosedError, ProxyConnectionError, SSLError
 
 from tests.standins.bedrock import CREDENTIALS, V1, V2, BedrockStandIn, clear_environment
 from tests.standins.faults import ERROR_FAULTS, Faults
 from tests.standins.proxy import ProxyStandIn
-from tests.standins.signatures import Credentials
+from tests.standins.signatures import ApiKey, Credentials
 from tests.standins.signed_requests import connect, read_answer, signed_request
 
 Client = Any
@@ -84,6 +86,49 @@ def test_the_environment_is_all_a_client_needs(monkeypatch: pytest.MonkeyPatch) 
         service.set_environment(monkeypatch)
         client = boto3.session.Session().client("bedrock-runtime")
         assert invoke(client, inputText="x")["embedding"]
+        client.close()
+
+
+@pytest.mark.parametrize(
+    ("accepted", "refused"),
+    [
+        (ApiKey("bedrock-api-key-of-the-tests"), None),
+        (ApiKey("bedrock-api-key-of-the-tests", expires_at_s=1.0), "Bearer Token has expired"),
+        (ApiKey("another"), "Authentication failed: Please make sure your API Key is valid."),
+    ],
+)
+def test_an_api_key_stands_for_a_signature(
+    accepted: ApiKey, refused: str | None, client_of: Callable[..., Client], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("trustme")
+    monkeypatch.setenv("AWS_BEARER_TOKEN_BEDROCK", "bedrock-api-key-of-the-tests")
+    with BedrockStandIn(tls=True, api_keys=[accepted]) as service:
+        client = client_of(service)
+        if refused is None:
+            assert invoke(client, inputText="x", dimensions=256)["embedding"]
+        else:
+            assert refusal(client, inputText="x") == (403, "AccessDeniedException", refused)
+
+
+@pytest.mark.parametrize(
+    ("profile", "more"),
+    [("work", {}), (None, {"AWS_PROFILE": "work"}), (None, {"AWS_AUTH_SCHEME_PREFERENCE": "sigv4"})],
+)
+def test_an_api_key_comes_before_all_credentials(
+    profile: str | None, more: dict[str, str], session: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    pytest.importorskip("trustme")
+    keys = "region = us-east-1\naws_access_key_id = AKIAWORK\naws_secret_access_key = hidden\n"
+    (tmp_path / "config").write_text(f"[profile work]\n{keys}")
+    key = ApiKey("bedrock-api-key-of-the-tests")
+    with BedrockStandIn(tls=True, credentials=(), api_keys=[key]) as service:
+        service.set_environment(monkeypatch)
+        for name, value in {**CREDENTIALS.environment(), "AWS_CONFIG_FILE": str(tmp_path / "config"), **more}.items():
+            monkeypatch.setenv(name, value)
+        another: Any = botocore.session.Session(profile=profile)
+        another.register_component("data_loader", session._session.get_component("data_loader"))
+        client = another.create_client("bedrock-runtime", config=ONCE)
+        assert invoke(client, inputText="x", dimensions=256)["embedding"]
         client.close()
 
 

@@ -65,7 +65,8 @@ class CredentialSource:
     """Finds credentials when they are first asked for, and keeps them valid.
 
     profile: None leaves it to AWS_PROFILE. region: where roles are assumed. ca_bundle, proxy: for what the helper
-    process asks; None leaves them to its environment.
+    process asks; None leaves them to its environment. looked: places the caller has looked in before, each with why it
+    did not do, for the list in the error.
     Safe to use from several threads and after a fork. What takes a process is done in a thread of its own, so that no
     caller that still holds valid credentials waits for new ones.
     """
@@ -90,10 +91,11 @@ class CredentialSource:
         clock: Clock | None = None,
         ca_bundle: str | None = None,
         proxy: str | None = None,
+        looked: tuple[str, ...] = (),
     ) -> None:
         from flyweight.aws.places import Places
 
-        self._places = Places(profile, region, ca_bundle=ca_bundle, proxy=proxy)
+        self._places = Places(profile, region, ca_bundle=ca_bundle, proxy=proxy, looked=looked)
         self._clock = clock or Clock()
         self._current: Credentials | None = None
         self._refresh_at_s = 0.0

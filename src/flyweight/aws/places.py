@@ -33,17 +33,24 @@ _WAY_OUT = (
 
 
 class Places:
-    """profile, region, ca_bundle, proxy: as CredentialSource has them."""
+    """profile, region, ca_bundle, proxy, looked: as CredentialSource has them."""
 
-    __slots__ = ("_ca_bundle", "_profile_name", "_proxy", "_region")
+    __slots__ = ("_ca_bundle", "_looked", "_profile_name", "_proxy", "_region")
 
     def __init__(
-        self, profile: str | None, region: str | None, *, ca_bundle: str | None = None, proxy: str | None = None
+        self,
+        profile: str | None,
+        region: str | None,
+        *,
+        ca_bundle: str | None = None,
+        proxy: str | None = None,
+        looked: tuple[str, ...] = (),
     ) -> None:
         self._profile_name = profile or None
         self._region = region
         self._ca_bundle = ca_bundle
         self._proxy = proxy
+        self._looked = looked
 
     def look(self) -> Credentials | Callable[[], Credentials]:
         """Credentials, or what to call for them, which may take a minute.
@@ -100,7 +107,7 @@ class _Search:
         self._places = places
         self._profile = profile
         self._named = places._profile_name is not None
-        self._looked: list[str] = []
+        self._looked = [*places._looked]
 
     def go(self) -> Credentials | Callable[[], Credentials]:
         for name, look in (
