@@ -230,6 +230,26 @@ def test_an_engine_may_be_told_to_raise_instead(silence: None, make_engine: Make
         make_engine(when_unreachable="raise").search(QUESTION)
 
 
+@pytest.mark.parametrize("when_unreachable", ["lexical", "raise"])
+def test_a_service_that_was_out_of_reach_is_not_asked_for_a_while(
+    when_unreachable: str, silence: None, make_engine: MakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flyweight.embed.circuit_breaker.FIRST_PAUSE_S", 1e6)
+    engine = make_engine(when_unreachable=when_unreachable)
+    reasons = []
+    for number in range(4):
+        try:
+            hits = engine.search(f"wait_with_backoff {number}")
+            assert hits[0].path == "net/backoff.py" and hits.degraded
+            reasons.append(hits.reason)
+        except EmbedderUnreachableError as error:
+            reasons.append(str(error))
+        if number == 2:
+            engine.trim()
+    assert ["the next try is in" in reason for reason in reasons] == [False, False, True, True]
+    assert all("cannot be reached: Connection refused" in reason for reason in reasons)
+
+
 def test_a_refusal_is_the_reason_or_the_error(service: BedrockStandIn, make_engine: MakeEngine) -> None:
     service.control("/_settings", {"denied": [V2]})
     hits = make_engine().search("wait_with_backoff")

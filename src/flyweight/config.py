@@ -48,7 +48,8 @@ class SearchConfig:
     embedder_options: region, profile, endpoint_url, ca_bundle, proxy, fips, dualstack, dimensions, normalize,
     embedding_type, timeout_s, max_in_flight, max_requests_per_s, price_per_million_tokens, api_key. What is not given
     comes from the environment and the files of the AWS command line.
-    query_timeout_s: seconds a search waits for the vector of its query.
+    query_timeout_s: seconds a search waits for the vector of its query. Where nobody answers, two searches wait that
+    long; others not at all, but for one at a time, after 1 s, 2, 4 and so on up to 30 s, until there is an answer.
     when_unreachable: what a search does that gets none: "lexical", to answer by words alone and say so (degraded), or
     "raise".
     embedding_cache: directory that keeps every embedding that was paid for; None: one in the user's cache directory.

@@ -15,7 +15,7 @@ from made_segment import MadeFile, write_index
 from flyweight import SearchConfig, SemanticSearchEngine
 from flyweight.embed.query_embedder import QueryEmbedder
 from flyweight.embed.settings import EmbedderSettings
-from flyweight.errors import FlyweightError
+from flyweight.errors import EmbedderUnreachableError, FlyweightError
 from tests.docs.error_table import listed_errors, says
 from tests.standins.bedrock import V2, BedrockStandIn, clear_environment
 from tests.standins.faults import Faults
@@ -126,6 +126,14 @@ class Provocations:
     def out_of_time(self) -> None:
         self._service.faults = Faults({"unavailable": 1.0})
         self._ask(timeout_s=0.2)
+
+    def not_asked_for_a_while(self) -> None:
+        self._patch.setattr("flyweight.embed.circuit_breaker.FIRST_PAUSE_S", 1e6)
+        embedder = QueryEmbedder(EmbedderSettings.parse("titan", {"endpoint_url": "http://127.0.0.1:1"}), 0, 60.0)
+        for _ in range(2):
+            with pytest.raises(EmbedderUnreachableError, match="Connection refused"):
+                embedder.embed("one")
+        embedder.embed("one")
 
     def another_embedder(self) -> None:
         files = [MadeFile("backoff.py", ["def wait(): pass"])]

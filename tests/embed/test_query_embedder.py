@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+import socket
 import sys
 import threading
 from collections.abc import Iterator
@@ -111,6 +113,66 @@ def test_a_wait_beyond_the_deadline_is_not_begun(service: BedrockStandIn) -> Non
     with pytest.raises(EmbedderUnreachableError, match="ThrottlingException"):
         titan().embed("one")
     assert service.ledger.requests == 1
+
+
+@pytest.fixture
+def swallowing_port() -> Iterator[int]:
+    """Of a listener that takes no more connections: what is sent to it gets no answer at all."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as listener:
+        port = listener.getsockname()[1]
+        waiting = [socket.socket() for _ in range(4)]
+        for one in waiting:
+            one.setblocking(False)
+            one.connect_ex(("127.0.0.1", port))
+        yield port
+        for one in waiting:
+            one.close()
+
+
+def test_a_network_that_swallows_packets_is_found_out_by_few(
+    swallowing_port: int, service: BedrockStandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flyweight.embed.circuit_breaker.FIRST_PAUSE_S", 1e6)
+    monkeypatch.setenv("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", f"http://127.0.0.1:{swallowing_port}")
+    embedder = titan(0.1)
+    for _ in range(2):
+        with pytest.raises(EmbedderUnreachableError, match=r"within 0\.1 s") as raised:
+            embedder.embed("one")
+    why = str(raised.value).partition(": ")[2]
+    said = rf"no vector for the query: none has come for \d+ s, the next try is in \d+ s: {re.escape(why)}$"
+    for query in ("one", "two"):
+        with pytest.raises(EmbedderUnreachableError, match=said):
+            embedder.embed(query)
+    embedder.close()
+
+
+def test_who_is_not_asked_for_a_while_is_left_alone(service: BedrockStandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flyweight.embed.circuit_breaker.FIRST_PAUSE_S", 1e6)
+    embedder = titan()
+    assert embedder.embed("known") == embedder.embed("known")
+    service.faults = Faults(rates={"throttle": 1.0}, retry_after_s=3600)
+    for _ in range(4):
+        with pytest.raises(EmbedderUnreachableError, match="ThrottlingException"):
+            embedder.embed("one")
+    assert service.ledger.requests == 3
+    assert len(embedder.embed("known")) == 1024
+    embedder.close()
+    with pytest.raises(EmbedderUnreachableError, match="the next try is in"):
+        embedder.embed("one")
+
+
+def test_who_is_back_is_asked_again(service: BedrockStandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flyweight.embed.circuit_breaker.FIRST_PAUSE_S", 1e-9)
+    embedder = titan()
+    service.faults = Faults(rates={"throttle": 1.0}, retry_after_s=3600)
+    for _ in range(3):
+        with pytest.raises(EmbedderUnreachableError):
+            embedder.embed("one")
+    service.faults = Faults()
+    for query in ("one", "two", "three"):
+        assert len(embedder.embed(query)) == 1024
+    embedder.close()
+    assert service.ledger.requests == 6
 
 
 def test_what_does_not_pass_is_told_at_once(service: BedrockStandIn, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 
+from flyweight.embed.circuit_breaker import CircuitBreaker
 from flyweight.embed.remote import TemporarilyUnavailable, TextRefused, Throttled, remote_embedder
 from flyweight.errors import EmbedderRefusedError, EmbedderUnreachableError
 
@@ -28,8 +29,11 @@ class QueryEmbedder:
     cache_entries: vectors kept; timeout_s: how long one `embed` may take, retries included. what: is embedded, in words
     of its errors; limit: the setting that `timeout_s` comes from.
 
-    Safe to share between threads and across fork: no lock is held, and a child makes connections of its own. Nothing
-    is loaded, read or connected before the first query.
+    Where nobody can be reached, that is found out by few queries: the others fail at once until one of them gets an
+    answer again (see CircuitBreaker).
+
+    Safe to share between threads and across fork: no lock is held while anything is waited for, and a child makes
+    connections of its own. Nothing is loaded, read or connected before the first query.
     """
 
     def __init__(
@@ -46,6 +50,7 @@ class QueryEmbedder:
         self._timeout_s = timeout_s
         self._what = what
         self._limit = limit
+        self._breaker = CircuitBreaker(what)
         self._embedder: RemoteEmbedder | None = None
         self._vectors: dict[str, bytes] = {}  # the latest last; each step on it is one under the GIL
 
@@ -91,12 +96,16 @@ class QueryEmbedder:
         pieces = embedder.pieces(query.encode("utf-8", "replace"))
         if not pieces:
             return bytes(4 * embedder.dimensions)
+        return self._breaker.call(lambda: self._combined(embedder, pieces, deadline))
+
+    def _combined(self, embedder: RemoteEmbedder, pieces: list[str], deadline: float) -> bytes:
         vectors = [self._one(embedder, piece, deadline) for piece in pieces]
         return embedder.combine(vectors, [embedder.estimate_tokens(piece) for piece in pieces])
 
     def _one(self, embedder: RemoteEmbedder, text: str, deadline: float) -> bytes:
         pause_s = _FIRST_PAUSE_S
-        failure = ""  # not the error itself: that would hold this frame, which holds it, until the next collection
+        # Not the error itself: that would hold this frame, which holds it, until the next collection.
+        failure = "no time was left"
         calls_to_nobody = 0
         while (left := deadline - time.monotonic()) > 0:
             wanted_s: float | None = None
@@ -119,10 +128,10 @@ class QueryEmbedder:
                 break
             time.sleep(wait_s)
         if calls_to_nobody == _MOST_CALLS_TO_NOBODY:
-            raise EmbedderUnreachableError(f"no vector for {self._what}: {failure}")
+            raise EmbedderUnreachableError(f"no vector for {self._what}: {failure}") from TemporarilyUnavailable(failure)
         raise EmbedderUnreachableError(
-            f"no vector for {self._what} within {self._timeout_s:g} s ({self._limit}): {failure or 'no time was left'}"
-        )
+            f"no vector for {self._what} within {self._timeout_s:g} s ({self._limit}): {failure}"
+        ) from TemporarilyUnavailable(failure)
 
 
 def _jittered(most_s: float) -> float:
