@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -25,7 +26,7 @@ from flyweight.errors import (
 
 pytest.importorskip("botocore")
 
-from tests.standins.bedrock import V2, BedrockStandIn
+from tests.standins.bedrock import CREDENTIALS, V2, BedrockStandIn
 
 QUESTION = "where do we wait with backoff between attempts"
 MakeEngine = Callable[..., SemanticSearchEngine]
@@ -268,6 +269,25 @@ def test_missing_credentials_are_the_reason_or_the_error(
     assert "AWS_ACCESS_KEY_ID" in hits.reason
     with pytest.raises(CredentialsError):
         make_engine(when_unreachable="raise").search(QUESTION)
+
+
+def test_what_is_given_back_is_not_the_credentials(
+    service: BedrockStandIn, make_engine: MakeEngine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A role or single sign-on takes a process, and seconds."""
+    keys = {"Version": 1, "AccessKeyId": CREDENTIALS.access_key, "SecretAccessKey": CREDENTIALS.secret_key}
+    (tmp_path / "keys").write_text(json.dumps(keys))
+    (tmp_path / "program").write_text(f"#!/bin/sh\necho run >> {tmp_path}/runs\nexec cat {tmp_path}/keys\n")
+    (tmp_path / "config").write_text(f"[default]\ncredential_process = /bin/sh {tmp_path}/program\n")
+    for name in CREDENTIALS.environment():
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    engine = make_engine()
+    for query in (QUESTION, "zyzzyva"):
+        assert not engine.search(query).degraded
+        engine.trim()
+    assert (tmp_path / "runs").read_text() == "run\n"
+    assert service.ledger.connections == 2
 
 
 def test_a_damaged_index_is_an_error_whether_or_not_the_service_answers(

@@ -123,7 +123,7 @@ class OpenedIndex:
         if self._store is not None:
             self._store.close()
         if self._native is None:
-            self._vectors.drop_idle()
+            self._vectors.close()
 
     def _follow(self) -> None:
         """Raises IndexElsewhere when the pointer that led to this table leads elsewhere, or is gone."""

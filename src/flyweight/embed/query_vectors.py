@@ -65,11 +65,19 @@ class QueryVectors:
             return nothing, str(error) or type(error).__name__
 
     def drop_idle(self) -> None:
-        """Lets go of kept vectors, connections and the model; the next query makes again what it needs."""
+        """Lets go of kept vectors, idle connections and the model; the next query makes again what it needs."""
         self._model = None
-        for embedder in list(self._embedders.values()):
-            if embedder is not None:
-                embedder.close()
+        for embedder in self._made():
+            embedder.drop_idle()
+
+    def close(self) -> None:
+        """Lets go of credentials as well."""
+        self._model = None
+        for embedder in self._made():
+            embedder.close()
+
+    def _made(self) -> list[QueryEmbedder]:
+        return [embedder for embedder in list(self._embedders.values()) if embedder is not None]
 
     def _static_model(self) -> StaticModel:
         model = self._model
