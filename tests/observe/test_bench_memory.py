@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import subprocess
 import sys
@@ -166,6 +167,20 @@ def test_a_format_shows_every_table(document: dict[str, Any], format_name: str) 
 def test_rows_of_a_table_are_as_wide_as_its_head(document: dict[str, Any]) -> None:
     for section in sections(document):
         assert {len(row) for row in section.rows} <= {len(section.columns)}
+
+
+def test_verdicts_are_told_in_units_and_by_places_a_reader_knows(document: dict[str, Any]) -> None:
+    run = copy.deepcopy(document["runs"][0])
+    leak = {"file": "/usr/lib/python3.11/site-packages/shop/cart.py", "line": 7, "function": "Cart.add"}
+    run["tracked"]["leaks"] = [leak]
+    run["tracked"]["steady"].update(
+        steady=False, reason="", limit_bytes=3_000_000, current_bytes=2_000_000, highest_bytes=2_000_000
+    )
+    run["tracked"]["steady"].update(slope_bytes_per_s=10_000.0, slope_low=10_000.0, slope_high=10_000.0)
+    shown = next(each for each in sections({**document, "runs": [run]}) if each.title == "Verdicts")
+    said = {row[1]: row[2:] for row in shown.rows}
+    assert said["leaks"] == ("1", "shop/cart.py:7 Cart.add")
+    assert said["steady state"] == ("no", "use rises by 10.0 kB/s, and would reach the limit of 3.0 MB in 2 min")
 
 
 def test_what_cannot_be_measured_is_one_line(sources: Path, tmp_path: Path) -> None:

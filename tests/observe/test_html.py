@@ -63,9 +63,48 @@ def test_the_summary_states_the_figures_of_the_capture(report: Page) -> None:
     assert report.texts("[data-figure=named] dd") == ["99.9 %"]
     assert report.texts(".findings li") == [
         "1 site leaks: 40.0 kB more per second",
-        "Not steady: use rises by 40,000.0 bytes/s and would reach the limit in 812 s",
+        "Not steady: use rises by 40.0 kB/s, and would reach twice its peak in 33 min",
         "17 blocks from before the recording were freed",
     ]
+
+
+def test_a_limit_that_was_set_is_what_use_would_reach(show: Show) -> None:
+    document = made_capture()
+    document["report"]["memory_limit"] = 100 * MB
+    assert "would reach its memory limit of 100.0 MB in 33 min" in show(document).texts(".findings li")[1]
+
+
+def test_the_program_shares_its_colour_with_nobody_in_the_first_pictures(show: Show) -> None:
+    document = made_capture()
+    attribution, timeline = document["attribution"], document["timeline"]
+    assert attribution is not None and timeline is not None
+    for number in range(12):
+        attribution["rows"].append({**attribution["rows"][0], "component": f"package{number}"})
+        attribution["rss_bytes"] += attribution["rows"][0]["rss_bytes"]
+    timeline["components"]["program"] = [3 * MB] * 60
+    page = show(document)
+    colours = dict(
+        page.evaluate(
+            "[...document.querySelectorAll('.strip i, #timeline .layer')].map((it) => [it.dataset.component ??"
+            " it.title.split(':')[0], it.style.background || it.style.fill])"
+        )
+    )
+    assert [name for name, colour in colours.items() if colour == colours["program"]] == ["program"]
+
+
+def test_memory_above_the_line_of_what_is_resident_is_explained(show: Show) -> None:
+    document = made_capture()
+    timeline = document["timeline"]
+    assert timeline is not None
+    assert "Above the line" not in "".join(show(document).texts("#timeline"))
+    timeline["components"]["numpy"][-1] = 1_100 * MB
+    assert "Above the line: memory that was asked for and is not resident" in "".join(show(document).texts("#timeline"))
+
+
+def test_sites_that_were_added_up_have_no_peak_of_their_own(show: Show) -> None:
+    document = made_capture(3)
+    document["sites"][0].update(file="", function="(other sites)", peak_bytes=0)
+    assert show(document).texts("#sites tbody tr:first-child td:nth-child(6)") == ["–"]
 
 
 def test_the_rows_of_resident_memory_end_in_their_sum(report: Page) -> None:

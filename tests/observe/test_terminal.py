@@ -54,11 +54,37 @@ def test_a_wide_terminal_shows_columns_that_a_narrow_one_leaves_out() -> None:
     assert "average" in shown(document, 160) and "average" not in shown(document, 60)
 
 
+def test_a_narrow_terminal_still_says_what_each_row_is_about() -> None:
+    document = made_capture(3)
+    assert document["attribution"] is not None
+    document["attribution"]["rows"][0]["component"] = "_distutils_hack"
+    lines = shown(document, 60).splitlines()
+    start = next(number for number, line in enumerate(lines) if "RSS by component" in line)
+    table = "\n".join(lines[start : start + 8])
+    assert all(name in table for name in ("component", "_distutils_hack", "numpy", "RSS"))
+
+
 def test_plain_text_has_figures_leaks_holders_and_bars() -> None:
     text = terminal(made_capture(30))
     assert "all      1.0 MB" not in text and "46.0 MB" in text  # the sum of the components' RSS
     assert "held by module shop.app -> listeners: list of 3000 -> [179]: function subscribe" in text
     assert "█" in text and "│" not in text
+
+
+def test_mapped_addresses_beyond_what_is_resident_are_said_to_be_no_memory() -> None:
+    document = made_capture()
+    assert "addresses" not in terminal(document)
+    document["report"]["mapped"]["current_bytes"] = 1_100_000_000
+    assert "touched are resident, and all that is resident is 46.0 MB." in terminal(document)
+
+
+def test_the_sites_that_were_added_up_have_no_peak_and_are_not_counted_as_one() -> None:
+    document = made_capture(3)
+    document["sites"][0].update(file="", function="(other sites)", peak_bytes=0)
+    text = terminal(document, top_n=2)
+    row = next(line for line in text.splitlines() if "(other sites)" in line)
+    assert " 0 B" not in row
+    assert "1 more sites." in text
 
 
 def test_top_bounds_the_rows_of_every_list() -> None:

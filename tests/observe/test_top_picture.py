@@ -15,7 +15,8 @@ import pytest
 
 from flyweight.memory.page_path import DIRECTORY_VARIABLE, page_path
 from flyweight.memory.run_settings import RunSettings
-from flyweight.observe.top import bars, process_files, site_table, summary
+from flyweight.observe import steady_text
+from flyweight.observe.top import bars, process_files, site_table
 from flyweight.observe.top.bars import bar_text, levels_text, resampled
 from flyweight.observe.top.plain import picture, plain_text
 from flyweight.observe.top.process_files import as_under_python, command_line, process_state, short_name
@@ -357,7 +358,7 @@ def test_resampling_keeps_peaks_and_fills_gaps() -> None:
     assert resampled([], 0, 4, 2) == [None, None]
 
 
-@pytest.mark.parametrize("module", [bars, process_files, site_table, summary])
+@pytest.mark.parametrize("module", [bars, process_files, site_table, steady_text])
 def test_examples_hold(module: ModuleType) -> None:
     outcome = doctest.testmod(module)
     assert outcome.attempted > 0 and outcome.failed == 0

@@ -9,10 +9,12 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, cast
 
+from flyweight.memory.capture_parts import OTHER_SITES
 from flyweight.memory.report_text import notes
 from flyweight.memory.sites import ORDERS, where_text
 from flyweight.memory.units import rate_text, size_text
-from flyweight.observe.document import Counters, Document, Holders, Leak, Phase, Site, Verdict
+from flyweight.observe.document import Counters, Document, Holders, Leak, Phase, Site
+from flyweight.observe.steady_text import steady_text
 
 if TYPE_CHECKING:
     from flyweight.memory.report import Report
@@ -76,17 +78,35 @@ def _totals(document: Document) -> Section:
     if report["tracks_native"]:
         rows += [_counters("native", report["native"]), _counters("mapped", report["mapped"]), _counters("all", report)]
     remarks = [f"The profiler itself holds {size_text(report['own_bytes'])} besides."]
-    if document["steady"] is not None:
-        remarks.append(f"{steady_text(document['steady'])}.")
+    addresses = _addresses_remark(document)
+    if addresses:
+        remarks.append(addresses)
+    steady = verdict_text(document)
+    if steady is not None:
+        remarks.append(f"{steady}.")
     return Section("Tracked memory", heads, rows, remarks=remarks)
 
 
-def steady_text(verdict: Verdict) -> str:
-    """The verdict in a sentence. A document cannot be asked again, so one that came too early is none."""
-    reason = verdict["reason"].partition(": ask again")[0]
-    if reason != verdict["reason"]:
-        return f"No verdict on a steady state: {reason}"
-    return f"{'Steady' if verdict['steady'] else 'Not steady'}: {reason}"
+def _addresses_remark(document: Document) -> str:
+    """Said where tracked memory is more than can be resident: mapping a gigabyte costs nothing until it is touched."""
+    mapped, attribution = document["report"]["mapped"]["current_bytes"], document["attribution"]
+    if attribution is None or mapped <= attribution["rss_bytes"]:
+        return ""
+    return (
+        "Mapped counts addresses: only pages that were touched are resident, and all that is resident is "
+        f"{size_text(attribution['rss_bytes'])}."
+    )
+
+
+def verdict_text(document: Document) -> str | None:
+    """The verdict on a steady state in a sentence; None where there is none."""
+    verdict = document["steady"]
+    if verdict is None:
+        return None
+    limit_bytes = document["report"]["memory_limit"]
+    # Without a limit the trend was judged by twice the peak: see CaptureParts.
+    limit = f"its memory limit of {size_text(limit_bytes)}" if limit_bytes else "twice its peak"
+    return steady_text(verdict, limit)
 
 
 def _counters(name: str, counters: Counters) -> tuple[str, ...]:
@@ -177,7 +197,7 @@ def _sites(document: Document, top_n: int, by: str) -> Section | None:
         (
             size_text(site["live_bytes"]),
             f"{site['live_count']:,}",
-            size_text(site["peak_bytes"]),
+            size_text(site["peak_bytes"]) if is_place(site) else "",  # peaks at different times have no sum
             size_text(site["total_bytes"]),
             f"{site['total_count']:,}",
             size_text(site["average_bytes"]),
@@ -188,12 +208,17 @@ def _sites(document: Document, top_n: int, by: str) -> Section | None:
         for site in sites
     ]
     titles = {"live": "live now", "peak": "at its peak", "bytes": "allocated in all", "count": "number of allocations"}
-    rest = len(document["sites"]) - len(rows)
+    rest = sum(map(is_place, document["sites"])) - sum(map(is_place, sites))
     remarks = [f"{rest:,} more sites."] if rest > 0 else []
     what = titles[by] if by in ("count", "peak") else f"bytes {titles[by]}"
     return Section(
         f"Hot sites by {what}".replace("by at its", "by bytes at their"), heads, rows, (7, 8), remarks=remarks
     )
+
+
+def is_place(site: Site) -> bool:
+    """Whether it is one line of code: the rest of a large capture is one row for each domain."""
+    return bool(site["file"]) or site["function"] != OTHER_SITES
 
 
 def _figure(site: Site, column: str) -> int:

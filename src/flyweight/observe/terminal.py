@@ -99,7 +99,8 @@ def _table(section: Section, width: int, framed: bool) -> list[Text]:
     for dispensable in _DISPENSABLE:
         if _natural_width(lines, columns) <= room:
             break
-        columns = [column for column in columns if section.heads[column] != dispensable]
+        # The first column says what a row is about.
+        columns = [column for column in columns if column == 0 or section.heads[column] != dispensable]
     # The text of a row is its last column, a place that ends in what tells most, or else its first.
     last_is_text = columns[-1] in section.left
     text_column = columns[-1] if last_is_text else columns[0]

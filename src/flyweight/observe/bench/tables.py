@@ -7,9 +7,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from flyweight.cli.printable import printable_path
+from flyweight.memory.units import size_text
 from flyweight.observe.bench.distribution import components_by_phase, distribution, inside
 from flyweight.observe.bench.growth_chart import growth_chart
 from flyweight.observe.bench.section import Section, change_text, mb_text, percent_text
+from flyweight.observe.steady_text import steady_reason
 
 Document = Mapping[str, Any]
 _LEAKS_SHOWN = 5
@@ -255,6 +257,10 @@ def _growth(run: Mapping[str, Any]) -> Section:
 
 
 def _verdicts(document: Document) -> Section:
+    # Not before everything is measured: they load the profiler's core.
+    from flyweight.memory.sites import where_text
+    from flyweight.observe.sections import short_path
+
     rows = []
     for run in document["runs"] + document["peers"]:
         growth = run["growth_verdict"]
@@ -263,9 +269,11 @@ def _verdicts(document: Document) -> Section:
         if tracked is None:
             continue
         steady = tracked["steady"]
-        rows.append((run["name"], "steady state", "yes" if steady["steady"] else "no", steady["reason"]))
+        why = steady_reason(steady, f"the limit of {size_text(steady['limit_bytes'])}")
+        rows.append((run["name"], "steady state", "yes" if steady["steady"] else "no", why))
         leaks = tracked["leaks"]
-        found = "; ".join(f"{leak['file']}:{leak['line']}" for leak in leaks[:_LEAKS_SHOWN])
+        places = [where_text(short_path(leak["file"]), leak["line"], leak["function"]) for leak in leaks]
+        found = "; ".join(places[:_LEAKS_SHOWN])
         rows.append(
             (run["name"], "leaks", "none" if not leaks else str(len(leaks)), found or "no site was seen to leak")
         )

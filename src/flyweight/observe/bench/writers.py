@@ -47,7 +47,7 @@ WRITERS: dict[str, Callable[[Mapping[str, Any]], str]] = {
 
 
 def _rich_table(section: Section) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
     for position, column in enumerate(section.columns):
         table.add_column(escape(column), justify="right" if _is_figures(section, position) else "left")
     for row in section.rows:

@@ -57,12 +57,6 @@ flyweight.capture = (() => {
     for (const site of read.sites) {
       site.average_bytes = site.total_count ? site.total_bytes / site.total_count : 0;
     }
-    flyweight.palette.assign([
-      ...read.components.map((component) => component.name),
-      ...Object.keys(read.timeline?.components ?? {}),
-      ...read.sites.map((site) => site.component ?? ""),
-      ...read.frames.map((frame) => frame.component),
-    ]);
     return read;
   }
 

@@ -12,6 +12,7 @@ from flyweight.memory.components import PYTHON, component_of
 from flyweight.memory.report_text import notes
 from flyweight.observe.call_chains import LIVE_BYTES, PEAK_BYTES, TOTAL_BYTES, TOTAL_COUNT, CallChain, call_chains
 from flyweight.observe.document import Document, Frame, Leak, Site
+from flyweight.observe.sections import is_place, verdict_text
 
 if TYPE_CHECKING:
     from flyweight.memory.report import Report
@@ -48,7 +49,8 @@ class _Texts:
 def pack(document: Document) -> dict[str, object]:
     """The capture as the page's program reads it: `sites`, `frames`, `nodes` and `chains` by column, with the numbers
     of `texts` where text stood; `notes`: what qualifies the figures, a sentence each; the first MAX_LEAKS of `leaks`,
-    and `leak_totals` of all; every other part as it was. Numbers that JSON cannot hold become null."""
+    and `leak_totals` of all; `verdict`: the one on a steady state, in a sentence; every other part as it was. Numbers
+    that JSON cannot hold become null."""
     texts = _Texts()
     packed: dict[str, object] = {name: _plain(value) for name, value in document.items() if name not in _PACKED}
     # The figures are the report's own, under the same names.
@@ -57,7 +59,8 @@ def pack(document: Document) -> dict[str, object]:
         packed["leaks"] = _plain(leaks[:MAX_LEAKS])
     packed["leak_totals"] = _leak_totals(leaks)
     packed["notes"] = notes(cast("Report", SimpleNamespace(**document["report"])))
-    packed["sites"] = _columns(document["sites"], texts)
+    packed["verdict"] = verdict_text(document)
+    packed["sites"] = _columns([_with_known_peak(site) for site in document["sites"]], texts)
     packed.update(_call_tree(document, texts))
     packed["texts"] = texts.all()
     return packed
@@ -73,9 +76,13 @@ def _leak_totals(leaks: Sequence[Leak]) -> dict[str, float]:
     }
 
 
-def _columns(sites: Sequence[Site], texts: _Texts) -> dict[str, object]:
+def _with_known_peak(site: Site) -> Mapping[str, object]:
+    """Peaks of many sites, at different times, have no sum."""
+    return site if is_place(site) else {**site, "peak_bytes": None}
+
+
+def _columns(rows: Sequence[Mapping[str, object]], texts: _Texts) -> dict[str, object]:
     """Rows as one list for each name they have; `text` says which of them are numbers of texts."""
-    rows = cast("Sequence[Mapping[str, object]]", sites)
     columns: dict[str, list[object]] = {}
     in_texts = []
     for name in dict.fromkeys(name for row in rows for name in row):

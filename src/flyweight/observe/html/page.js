@@ -41,9 +41,23 @@ flyweight.page = (() => {
     for (const [name] of PARTS) observer.observe(document.getElementById(name));
   }
 
+  /** Components outnumber colours: those of the first pictures get the first, with the program's own among them. */
+  function assignColours({ components, timeline, sites, frames }) {
+    flyweight.palette.assign([
+      ...components.slice(0, flyweight.summary.NAMED).map((component) => component.name),
+      "program",
+      ...flyweight.timeline.layers(timeline).shown.map((layer) => layer.name),
+      ...components.map((component) => component.name),
+      ...Object.keys(timeline?.components ?? {}),
+      ...sites.map((site) => site.component ?? ""),
+      ...frames.map((frame) => frame.component),
+    ]);
+  }
+
   function open() {
     const capture = flyweight.capture.read(document.getElementById("capture").textContent);
     flyweight.shown = capture;
+    assignColours(capture);
     for (const [name, renders] of PARTS) fill(name, renders, capture);
     followReader();
     // On paper nothing can be opened.

@@ -43,13 +43,8 @@ flyweight.summary = (() => {
       found.push(["good", "No site leaks"]);
     }
     if (capture.steady) {
-      const [reason, advice] = capture.steady.reason.split(": ask again");
-      if (advice !== undefined) {  // a page cannot be asked again
-        found.push(["plain", `No verdict on a steady state: ${reason}`]);
-      } else {
-        const word = capture.steady.steady ? "Steady" : "Not steady";
-        found.push([capture.steady.steady ? "good" : "bad", `${word}: ${reason}`]);
-      }
+      const early = capture.verdict.startsWith("No verdict");
+      found.push([early ? "plain" : capture.steady.steady ? "good" : "bad", capture.verdict]);
     }
     for (const budget of capture.budgets.filter((one) => one.used_bytes > one.limit_bytes)) {
       const whose = budget.component ? `The budget of ${budget.component}` : "The budget of the process";
@@ -132,5 +127,5 @@ flyweight.summary = (() => {
       figures(capture));
   }
 
-  return { render, findings };
+  return { render, findings, NAMED };
 })();

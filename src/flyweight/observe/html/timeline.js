@@ -8,6 +8,7 @@ flyweight.timeline = (() => {
   const LAYERS = 9;
   const NARROW = 560;
   const MANY_PHASES = 40;
+  const ABOVE = 1.02;  // the two are not read at the same instant
 
   /** Round steps that divide 0 to `most` in about `wanted` parts. */
   function ticks(most, wanted) {
@@ -20,7 +21,7 @@ flyweight.timeline = (() => {
 
   /** The largest components by their peak, the rest as one, and the sums below each of them. */
   function layers(timeline) {
-    const found = Object.entries(timeline.components ?? {}).map(([name, values]) => ({
+    const found = Object.entries(timeline?.components ?? {}).map(([name, values]) => ({
       name, values, most: values.reduce((most, value) => Math.max(most, value), 0),
     })).filter((layer) => layer.most > 0).sort((a, b) => b.most - a.most);
     const shown = found.slice(0, LAYERS);
@@ -28,7 +29,7 @@ flyweight.timeline = (() => {
     if (rest.length) {
       shown.push({ name: "other", values: timeline.end_s.map((_, index) => rest.reduce((sum, one) => sum + one.values[index], 0)) });
     }
-    const top = new Array(timeline.end_s.length).fill(0);
+    const top = new Array(timeline?.end_s?.length ?? 0).fill(0);
     for (const layer of shown) {
       layer.from = [...top];
       layer.values.forEach((value, index) => { top[index] += Math.max(0, value); });
@@ -160,7 +161,9 @@ flyweight.timeline = (() => {
       stack.shown.map((layer) => element("li", {},
         element("i", { class: "swatch", style: { background: palette.css(layer.name) } }),
         element("span", { class: "name" }, format.name(layer.name)))));
-    filled(target, chart, legend, spoken);
+    const isAbove = hasResident && timeline.rss_bytes.some((bytes, index) => stack.top[index] > ABOVE * bytes);
+    filled(target, chart, legend, isAbove ? element("p", { class: "soft" },
+      "Above the line: memory that was asked for and is not resident, such as mapped addresses that nobody has touched.") : null, spoken);
 
     function onRead(index, clientX, clientY) {
       const rows = readings(timeline, stack, index);

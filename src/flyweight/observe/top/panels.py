@@ -12,6 +12,7 @@ from textual.widgets import Static
 
 from flyweight.memory.page import Page
 from flyweight.memory.units import size_text
+from flyweight.observe.steady_text import span_text
 from flyweight.observe.top.bars import bar_text, levels_text, resampled
 from flyweight.observe.top.site_table import printable
 from flyweight.observe.top.summary import (
@@ -23,7 +24,6 @@ from flyweight.observe.top.summary import (
     domains,
     mode_text,
     own_text,
-    span_text,
     state_remarks,
     steady_remark,
 )

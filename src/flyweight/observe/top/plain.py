@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from flyweight.memory.units import size_text, table_text
+from flyweight.observe.steady_text import span_text
 from flyweight.observe.top.bars import bar_text
 from flyweight.observe.top.site_table import (
     COLUMNS,
@@ -21,7 +22,6 @@ from flyweight.observe.top.summary import (
     components,
     domains,
     mode_text,
-    span_text,
     state_remarks,
     steady_remark,
 )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from flyweight.memory.page import Page
 from flyweight.memory.units import size_text
+from flyweight.observe.steady_text import span_text
 from flyweight.observe.top.site_table import growth_text
 from flyweight.observe.top.watched import STEADY_WINDOW_S, Watched
 
@@ -36,18 +37,6 @@ class Part:
     size_bytes: int
     limit_bytes: int = 0
     over: bool = False
-
-
-def span_text(seconds: float) -> str:
-    """
-    >>> span_text(4.2), span_text(75), span_text(5400), span_text(200_000)
-    ('4 s', '75 s', '90 min', '2.3 days')
-    """
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    if seconds < 6000:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.0f} h" if seconds < 172_800 else f"{seconds / 86_400:.1f} days"
 
 
 def steady_remark(watched: Watched, short: bool = False) -> Remark:
