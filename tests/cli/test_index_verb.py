@@ -191,3 +191,13 @@ def test_a_signal_leaves_what_is_indexed_usable(
     stats = json.loads(run("index", "--json", cwd=large_project).stdout)
     assert stats["files"] == 1500
     assert 0 < stats["unchanged"] < 1500, "the second run begins where the first one ended"
+
+
+def test_where_the_index_cannot_be_written_another_place_is_named(project: Path, tmp_path: Path, run: Run) -> None:
+    (project / ".flyweight").write_text("somebody's notes")
+    outcome = run("index", cwd=project)
+    assert outcome.returncode == 2
+    assert outcome.stderr == (
+        f"flyweight: cannot write to {project}/.flyweight: File exists; --index DIR keeps the index elsewhere\n"
+    )
+    assert run("index", "--index", str(tmp_path / "elsewhere"), cwd=project).returncode == 0

@@ -81,6 +81,26 @@ def test_nothing_found_is_said_and_is_status_1(shared_project: Path, run: Run) -
     assert outcome.stderr == "nothing found for 'ledger' with these filters\n"
 
 
+def test_nothing_found_says_what_paths_and_scores_were_asked_for(shared_project: Path, run: Run) -> None:
+    outcome = run("search", "ledger", "--path", f"{shared_project}/bank/ledger.py", cwd=shared_project)
+    assert outcome.stderr == (
+        f"nothing found for 'ledger' with these filters: paths are matched from the top of {shared_project}\n"
+    )
+    outcome = run("search", "ledger", "--min-score", "7.5", cwd=shared_project)
+    assert outcome.stderr == "nothing found for 'ledger' that scores 7.5 or more\n"
+
+
+def test_nothing_found_in_an_index_of_nothing_says_so(tmp_path: Path, run: Run) -> None:
+    (tmp_path / "picture.png").write_bytes(b"\0" * 64)
+    assert run("index", cwd=tmp_path).returncode == 0
+    outcome = run("search", "ledger", cwd=tmp_path)
+    assert (outcome.returncode, outcome.stdout) == (1, "")
+    assert outcome.stderr == (
+        "nothing found for 'ledger': the index holds nothing; "
+        "'flyweight index --dry-run' says why each file is left out\n"
+    )
+
+
 def test_nothing_found_is_an_empty_array_in_json(shared_project: Path, run: Run) -> None:
     outcome = run("search", "ledger", "--min-score", "1000", "--json", cwd=shared_project)
     assert (outcome.returncode, json.loads(outcome.stdout)) == (1, [])

@@ -96,6 +96,7 @@ def _discard_output() -> None:
 
 @click.command(
     cls=_Verbs,
+    subcommand_metavar="VERB [ARGUMENTS]...",
     context_settings={
         "help_option_names": ["-h", "--help"],
         # https://no-color.org; otherwise click looks at the terminal.
@@ -105,11 +106,12 @@ def _discard_output() -> None:
 )
 @click.version_option(__version__, "--version", message="flyweight %(version)s")
 def _verbs() -> None:
-    """Search code by what it means.
+    """Search code by what it means; account for a program's memory.
 
     \b
       flyweight index                             index the directory you are in
       flyweight search where are retries handled  ask it something
       flyweight run program.py                    say what a program does with memory
-      flyweight report capture.json               look at what was saved, or make it into something else
+      flyweight top                               watch programs that run so
+      flyweight report capture.json               show what was saved, or export it
     """

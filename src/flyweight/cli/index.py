@@ -13,7 +13,7 @@ from flyweight.cli.index_location import INDEX_NAME, find_index, index_command
 from flyweight.cli.printable import printable_path
 from flyweight.cli.quantity import count_text, duration_text, size_bytes, size_text, tally
 from flyweight.config import DEFAULT_MEMORY_BUDGET, SearchConfig
-from flyweight.errors import FlyweightError, PathError
+from flyweight.errors import FlyweightError, IndexWriteError, PathError
 from flyweight.index.manifest import read_manifest
 from flyweight.store import SEGMENTS
 from flyweight.store.lancedb.location import StoreLocation
@@ -121,6 +121,10 @@ def command(
         stats = _run(config, tree, rebuild=rebuild, workers=workers or 0, quiet=quiet)
         if stats.interrupted:
             raise KeyboardInterrupt
+    except IndexWriteError as error:
+        if index_option is None and choice.is_of_segments(index_path):
+            raise IndexWriteError(f"{error}; --index DIR keeps the index elsewhere") from None
+        raise
     except KeyboardInterrupt:
         if not quiet:
             click.echo(_interruption(tree, index_path, choice, rebuild=rebuild), err=True)

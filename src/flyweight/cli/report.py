@@ -53,7 +53,8 @@ _BINARY = ("pprof",)
 def command(capture: str, format_name: str | None, output: str | None, top_n: int, by: str, opened: bool) -> None:
     """Show a capture, or make of it what other tools read.
 
-    A capture is what flyweight.memory.save("capture.json") has written: everything the profiler knew at that moment.
+    A capture is what 'flyweight run --output capture.json' or flyweight.memory.save("capture.json") has written:
+    everything the profiler knew at that moment.
 
     \b
     Examples:

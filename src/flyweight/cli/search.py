@@ -9,6 +9,7 @@ import click
 
 from flyweight.cli.embedder_options import Choice, embedder_and_store_options
 from flyweight.cli.index_location import index_command, index_to_read, tree_of
+from flyweight.cli.printable import printable_path
 from flyweight.config import SearchConfig, SearchFilters
 from flyweight.engine import SemanticSearchEngine
 from flyweight.errors import ConfigError
@@ -111,10 +112,7 @@ def command(
         _print(hits, tree, 0 if no_text else lines, as_json=as_json)
         hint = _hint(index, index_path, tree, hits)
     if not hits:
-        click.echo(
-            f"nothing found for {question!r}{' with these filters' if paths or exclude or languages else ''}",
-            err=True,
-        )
+        click.echo(f"nothing found for {question!r}{_reason(filters, index, index_path, tree)}", err=True)
     if hits.degraded:
         click.secho(f"note: answered by the words of the query alone: {hits.reason}", fg="yellow", err=True)
     if hint:
@@ -143,6 +141,17 @@ def _check_language(name: str) -> None:
     meant = suggestions(name)
     way_out = f"did you mean {' or '.join(meant)}?" if meant else "'flyweight status' lists the languages of an index"
     raise ConfigError(f"unknown language {name!r}: {way_out}")
+
+
+def _reason(filters: SearchFilters, index: IndexInfo, index_path: str, tree: str) -> str:
+    """Why nothing may have been found, as far as it can be told."""
+    if not index.live_chunks:
+        listing = index_command(tree, index_path, "--dry-run")
+        return f": the index holds nothing; '{listing}' says why each file is left out"
+    narrowed = " with these filters" if filters.paths or filters.exclude or filters.languages else ""
+    score = f" that scores {filters.min_score:g} or more" if filters.min_score else ""
+    top = f": paths are matched from the top of {printable_path(tree)}" if filters.paths else ""
+    return narrowed + score + top
 
 
 def _hint(index: IndexInfo, index_path: str, tree: str, hits: SearchResults) -> str | None:

@@ -15,6 +15,7 @@ from flyweight.memory.capture_parts import FORMAT, VERSION
 
 Frame = tuple[str, int, str]
 _MOST_SHOWN = 60
+_WRITE_ONE = "write one with 'flyweight run --output capture.json' or flyweight.memory.save('capture.json')"
 
 
 class Program(TypedDict):
@@ -266,9 +267,7 @@ def read(path: str | os.PathLike[str]) -> Document:
     except OSError as error:
         raise PathError(f"the capture {name} cannot be read: {error.strerror}") from None
     except (ValueError, RecursionError) as error:
-        raise PathError(
-            f"{name} is no capture, or was cut short: {error}; write one with flyweight.memory.save('capture.json')"
-        ) from None
+        raise PathError(f"{name} is no capture, or was cut short: {error}; {_WRITE_ONE}") from None
     return checked(content, name)
 
 
@@ -276,10 +275,7 @@ def checked(content: object, name: str = "the capture") -> Document:
     """The content of a capture, once it has the shape that this build reads; raises PathError when it has not."""
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         what = _short(content.get("format") or sorted(content)[:4]) if isinstance(content, dict) else _short(content)
-        raise PathError(
-            f"{name} is no capture ({what} instead of the format {FORMAT!r}): write one with "
-            "flyweight.memory.save('capture.json')"
-        )
+        raise PathError(f"{name} is no capture ({what} instead of the format {FORMAT!r}): {_WRITE_ONE}")
     version = content.get("version")
     if version != VERSION:
         newer = isinstance(version, int) and version > VERSION
