@@ -102,11 +102,35 @@ def test_a_process_is_drawn_at_any_size(size: tuple[int, int]) -> None:
         assert ("peak" in totals) == (size in (LARGE, (120, 40)))
         assert ("Domains" in text_of(app, PartsPanel)) == (size in (LARGE, (120, 40)))
         assert app.query_one(SiteTable).row_count == 3
-        assert len(app.query_one(SiteTable).ordered_columns) == (8 if size[0] >= 120 else 5)
+        assert len(app.query_one(SiteTable).ordered_columns) == (8 if size[0] >= 120 else 5 if size[0] >= 80 else 3)
         for line in totals.split("\n"):
             assert len(line) <= app.query_one(TotalsPanel).content_size.width
 
     driven(step, size=size)
+
+
+def test_on_a_slim_terminal_figures_make_room_for_places() -> None:
+    file, name = "/srv/shop/request_handler.py", "RequestHandler.handle_request"
+    site = MadeSite(900 * MB, file, 1320, name, live_count=1_234_567, total_bytes=900 * MB, growth_bytes_per_s=900_100)
+    publish(os.getpid(), page_bytes(os.getpid(), sites=[site], leaks=[site]))
+
+    async def step(pilot: Pilot[None], app: Dashboard) -> None:
+        for kind in (SiteTable, LeakTable):
+            table = app.query_one(kind)
+            assert table.virtual_size.width <= table.size.width  # nothing to scroll to on the right
+            assert "request_handler.py:1320 …" in str(table.get_row_at(0)[-1])
+
+    driven(step, size=(60, 24))
+
+
+def test_a_name_that_is_cut_says_so() -> None:
+    page = page_bytes(os.getpid(), sites=SITES, components=[("a_package_with_a_long_name", 5 * MB), ("program", MB)])
+    publish(os.getpid(), page)
+
+    async def step(pilot: Pilot[None], app: Dashboard) -> None:
+        assert "…  " in text_of(app, PartsPanel)
+
+    driven(step)
 
 
 def test_without_a_recorded_process_it_says_how_to_start_one_and_shows_it_when_it_is_there() -> None:

@@ -14,6 +14,7 @@ from flyweight.errors import PathError
 from flyweight.memory.page_path import DIRECTORY_VARIABLE, page_path
 from flyweight.observe.top.processes import Processes
 from flyweight.observe.top.program import Program, understood
+from flyweight.observe.top.summary import state_remarks
 from tests.observe.made_page import wait_until
 
 
@@ -37,6 +38,22 @@ def test_a_script_needs_no_interpreter_before_it(script: str) -> None:
         line = understood(words)
         assert (line.flags, line.kind, line.program) == ((), "script", (script, "-x"))
     assert understood([sys.executable, script]).program == (script,)
+
+
+def test_a_program_that_ended_at_once_is_named_and_what_it_said_is_pointed_at(script: str) -> None:
+    with Program(understood([script])) as program:
+        wait_until(lambda: program.exit_status() is not None)
+        processes = Processes(program=program)
+        processes.take(processes.look())
+        (watched,) = processes.all
+        assert watched.name == "shop.py"
+        (remark,) = state_remarks(watched)
+    assert remark.text == ("ended with exit status 0 before its memory could be seen; the key o shows what it printed")
+
+
+def test_a_program_is_named_as_its_kind_is() -> None:
+    assert understood(["python", "-X", "dev", "-m", "http.server", "80"]).name == "http.server"
+    assert understood(["-c", "print(1)"]).name == "python -c"
 
 
 def test_flags_of_the_interpreter_go_to_it(script: str) -> None:

@@ -54,6 +54,10 @@ def interval_text(interval_s: float) -> str:
     return f"{interval_s:g} s"
 
 
+def _shortened(name: str, width: int) -> str:
+    return name if len(name) <= width else f"{name[: width - 1]}…"
+
+
 class TitleLine(Static):
     """Which process this is, and how it is looked at."""
 
@@ -245,7 +249,7 @@ class PartsPanel(Static):
             tone = "$error" if part.over else "$primary"
             lines.append(
                 Content.assemble(
-                    f"{printable(part.name)[:name_width]:<{name_width}}",
+                    f"{_shortened(printable(part.name), name_width):<{name_width}}",
                     (f"{size_text(part.size_bytes):>{_SIZE}}", "bold"),
                     (f"{100 * part.size_bytes / whole:>4.0f}% ", "$quiet"),
                     (f"{bar_text(part.size_bytes / most, length):<{length if ending else 0}}", tone),

@@ -25,6 +25,8 @@ class Processes:
         self._pids = list(dict.fromkeys(pids)) if program is None else [program.pid]
         self._finds_more = program is not None or not self._pids
         self._watched: dict[int, Watched] = {pid: Watched(pid) for pid in self._pids}
+        if program is not None:
+            self._watched[program.pid].started_here = True
 
     @property
     def all(self) -> Sequence[Watched]:
@@ -50,7 +52,10 @@ class Processes:
                 watched = self._watched[reading.pid] = Watched(reading.pid)
             watched.take(reading)
         if self.program is not None:
-            self._watched[self.program.pid].exit_status = self.program.exit_status()
+            watched = self._watched[self.program.pid]
+            watched.exit_status = self.program.exit_status()
+            # Its command line may not have been its own yet when it was read, or gone already.
+            watched.name = self.program.name
 
     def switch_held(self) -> None:
         """Private memory and PSS are asked for no more, or again."""

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from flyweight.errors import FlyweightError, PathError, TrackingError
 from flyweight.memory.interpreter import refusal
 from flyweight.memory.run_settings import CODE, MODULE, SCRIPT, RunSettings
+from flyweight.observe.top.process_files import short_name
 
 _PYTHON = re.compile(r"python[0-9.]*")
 _PATIENCE_S = 3.0
@@ -28,6 +29,12 @@ class ProgramLine:
     flags: tuple[str, ...]
     kind: str
     program: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """What the program is called in a list of processes."""
+        flag = {MODULE: ["-m"], CODE: ["-c"]}.get(self.kind, [])
+        return short_name(["python", *flag, *self.program])
 
 
 def understood(words: Sequence[str]) -> ProgramLine:
@@ -80,6 +87,7 @@ class Program:
         except OSError as error:
             raise FlyweightError(f"{sys.executable} cannot be started: {error.strerror}") from None
         self.pid = self._process.pid
+        self.name = line.name
         self.left = False  # it shall go on when the dashboard has gone
         self._ended_here = False
 

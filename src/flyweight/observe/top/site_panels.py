@@ -30,6 +30,9 @@ _WIDE = 110
 # What a narrow table shows beside the column it is ordered by.
 _ESSENTIAL = ("live", "blocks", "total", "growth")
 _LEAST_PLACE = 20
+# As slim as this, figures make room for a place that can be read.
+_SLIM = 66
+_MOST_ESSENTIAL = ("live", "growth")
 _MOST_LEAKS = 16
 
 
@@ -149,7 +152,8 @@ class SiteTable(PlaceTable):
     def _columns(self) -> list[Column]:
         if self._is_wide():
             return list(COLUMNS)
-        return [column for column in COLUMNS if column.name in _ESSENTIAL or column.name == self.order]
+        essential = _MOST_ESSENTIAL if self.size.width < _SLIM else _ESSENTIAL
+        return [column for column in COLUMNS if column.name in essential or column.name == self.order]
 
     def on_data_table_header_selected(self, event: DataTable.HeaderSelected) -> None:
         event.stop()
@@ -174,9 +178,10 @@ class LeakTable(PlaceTable):
         self.display = bool(rows)
         if not rows:
             return
-        lines = [(growth_text(row.growth), size_text(row.site.live_bytes), f"{row.site.live_count:,}") for row in rows]
         self.border_subtitle = "the verdict is memory.leaks() in the process"
-        self.fill(("grows", "live", "blocks"), rows, lines)
+        lines = [(growth_text(row.growth), size_text(row.site.live_bytes), f"{row.site.live_count:,}") for row in rows]
+        shown = 2 if self.size.width < _SLIM else 3
+        self.fill(("grows", "live", "blocks")[:shown], rows, [line[:shown] for line in lines])
 
     def on_focus(self, event: events.Focus) -> None:
         self.show_cursor = True

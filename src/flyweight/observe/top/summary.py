@@ -65,7 +65,10 @@ def state_remarks(watched: Watched) -> list[Remark]:
     """What qualifies the figures: ended, stopped, silent, sampled, degraded; nothing when all is well."""
     if watched.ended:
         status = "" if watched.exit_status is None else f" with exit status {watched.exit_status}"
-        last = ": this is its last picture" if watched.page is not None else ""
+        last = ": this is its last picture"
+        if watched.page is None:
+            last = " before its memory could be seen"
+            last += "; the key o shows what it printed" if watched.started_here else ""
         return [Remark(BAD if watched.exit_status else WARNING, f"ended{status}{last}")]
     found = []
     if watched.page is None:

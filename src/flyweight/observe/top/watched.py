@@ -51,6 +51,7 @@ class Watched:
         self.cpu_share: float | None = None
         self.held: Memory | None = None
         self.verdict: Verdict | None = None
+        self.started_here = False  # by the dashboard, which keeps what it prints
         self.silent_s = 0.0  # how old the page is, when it is older than it should be
         self._moments: deque[Moment] = deque(maxlen=_MOST_MOMENTS)
         self._growth: dict[SiteKey, deque[tuple[float, int]]] = {}
