@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -47,8 +48,17 @@ def main() -> int:
         show_memory(console, resident.pid, bare.pid)
         if arguments.hold:
             console.input("\nBoth processes wait. Press Enter to end them. ")
-    console.print(f'\nThe index stays: [bold]flyweight search --index {INDEX} "your own question"[/bold]')
+    again = f'{command()} search --index {INDEX} "your own question"'
+    console.print(f"\nThe index stays: [bold]{again}[/bold]", soft_wrap=True)
     return 0
+
+
+def command() -> str:
+    """What to type for `flyweight`: the one of this environment, which need not be on the path."""
+    installed = Path(sys.executable).with_name("flyweight")
+    if shutil.which("flyweight") == str(installed):
+        return "flyweight"
+    return os.path.relpath(installed) if installed.is_file() else f"{sys.executable} -m flyweight"
 
 
 def start(*arguments: str) -> subprocess.Popen[str]:

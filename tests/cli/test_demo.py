@@ -36,6 +36,16 @@ def test_the_demo_indexes_asks_and_measures(project: Path, tmp_path: Path) -> No
     assert "bank/ledger.py" in outcome.stdout
 
 
+def test_what_the_demo_says_to_type_next_works(project: Path, tmp_path: Path) -> None:
+    said = run_demo(project, tmp_path).stdout.splitlines()[-1]
+    command = said.removeprefix("The index stays: ").replace("your own question", "ledger")
+    outcome = subprocess.run(
+        command, shell=True, cwd=tmp_path, env={**environment(tmp_path), "PATH": "/usr/bin:/bin"}, capture_output=True
+    )
+    assert outcome.returncode == 0, outcome.stderr
+    assert b"ledger.py" in outcome.stdout
+
+
 def test_a_path_that_is_not_there_is_one_line(tmp_path: Path) -> None:
     outcome = run_demo(tmp_path / "nowhere", tmp_path)
     assert outcome.returncode == 2

@@ -37,6 +37,14 @@ def test_a_run_that_is_over_at_once_shows_no_line(capsys: pytest.CaptureFixture[
     assert capsys.readouterr().err == ""
 
 
+def test_the_time_left_is_told_as_roughly_as_it_is_known(capsys: pytest.CaptureFixture[str]) -> None:
+    with ProgressLines() as display:
+        display(at("index", 0.0))
+        display(at("index", 6.0, files=600, chunks=600))
+        display(at("index", 11.0, files=80, chunks=80))
+    assert [line.rpartition(", ")[2] for line in capsys.readouterr().err.splitlines()] == ["4 s left", "2 min 6 s left"]
+
+
 def test_before_anything_is_read_no_time_left_is_made_up(capsys: pytest.CaptureFixture[str]) -> None:
     with ProgressLines() as display:
         display(at("index", 6.0))

@@ -89,10 +89,15 @@ class ProgressLines:
         self._shown = progress.seconds
         line = f"{_PHASES[progress.phase]}: {_figures(progress, self._rate)}"
         left_s = self._rate.time_left(progress)
-        click.echo(line if left_s is None else f"{line}, {duration_text(round(left_s))} left", err=True)
+        click.echo(line if left_s is None else f"{line}, {_rough(left_s)} left", err=True)
 
     def stopping(self) -> None:
         click.echo("stopping: saving what is indexed so far", err=True)
+
+
+def _rough(seconds: float) -> str:
+    whole = round(seconds)
+    return f"{whole} s" if whole < 60 else duration_text(whole)
 
 
 class _Rate:
