@@ -5,6 +5,7 @@
 
 import random
 import sys
+import threading
 import time
 from collections import OrderedDict
 
@@ -13,7 +14,8 @@ from flyweight import memory
 SECONDS = 6.0
 sessions: list[str] = []
 answers: OrderedDict[int, bytes] = OrderedDict()
-asked = random.Random(1)
+questions = list(range(400))
+chance = random.Random(1)
 
 
 def log_in(request: int) -> None:
@@ -31,7 +33,7 @@ def serve(seconds: float) -> None:
     end, request = time.monotonic() + seconds, 0
     while time.monotonic() < end:
         log_in(request)
-        answer(asked.randrange(400))
+        answer(chance.choice(questions))
         request += 1
         time.sleep(0.002)
 
@@ -42,15 +44,16 @@ def main(report: str) -> None:
     import asyncio  # noqa: F401 - the heavy import: thirteen megabytes, and never used
 
     memory.phase("Heavy import")
-    for question in range(400):
+    for question in questions:
         answer(question)
     print("== A budget that is exceeded")
     with memory.budget(600_000, component="program", on_exceed=print):
         serve(SECONDS)
     memory.phase("Served")
+    threading.Thread(target=serve, args=(60.0,), daemon=True).start()  # it goes on while it is asked
     print("\n== Where memory came from\n", memory.phase_table(), sep="\n")
     print("\n== Whose RSS is, row by row\n", memory.attribution(), sep="\n")
-    print("\n== Who allocates most\n", *memory.hot_paths(3), sep="\n")
+    print("\n== Who allocates most\n", *memory.hot_paths(4), sep="\n")
     print("\n== What leaks, and who holds it")
     for leak in memory.leaks(min_age_s=1.0):
         print("", f"{leak.function}, line {leak.line}: {leak.verdict}; {leak.evidence.reason}", sep="\n")
