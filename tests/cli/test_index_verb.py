@@ -100,7 +100,7 @@ def test_a_nested_run_points_out_the_enclosing_index(indexed_project: Path, run:
         (["nowhere"], "does not exist"),
         (["README.md"], "it is a file; name the directory it is in"),
         (["--memory-budget", "lots"], "'lots' is not a size: write a number with K, M or G, such as 64M"),
-        (["--memory-budget", "1M"], "memory_budget must be a whole number from"),
+        (["--memory-budget", "1M"], "--memory-budget must be 48M or more"),
         (["--dimensions", "100"], "makes 256 or 128 or 64 dimensions, not 100"),
         (["--dimensions", "0"], "0 is not in the range"),
         (["--embedder", "tytan"], "unknown embedder 'tytan'"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from importlib import import_module
@@ -21,6 +22,9 @@ READER_GONE = 141  # ... and for SIGPIPE
 
 def main() -> None:
     """Entry point of the `flyweight` command."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed: whoever started it wants to hear nothing
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
     _verbs(prog_name="flyweight")
 
 
@@ -33,6 +37,17 @@ class _Verbs(click.Group):
             return None
         command: click.Command = import_module(f"flyweight.cli.{name}").command
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if name not in _VERBS and not ctx.resilient_parsing:
+            from difflib import get_close_matches
+
+            meant = get_close_matches(name, _VERBS, 1)
+            ctx.fail(f"there is no verb {name!r}" + (f": did you mean {meant[0]}?" if meant else ""))
+        return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> object:
         try:
@@ -54,7 +69,7 @@ class _Verbs(click.Group):
                 raise
             if isinstance(error, OSError):
                 _discard_output()
-                raise _Failure(str(error)) from None
+                raise _Failure(_with_what_failed(error)) from None
             raise _Defect(error) from None
 
 
@@ -85,6 +100,12 @@ def _with_way_out(error: FlyweightError) -> str:
     if isinstance(error, IndexCorruptError) and "'flyweight " not in message:
         return f"{message}: run 'flyweight doctor'"
     return message
+
+
+def _with_what_failed(error: OSError) -> str:
+    if error.filename is None and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+        return f"the output cannot be written: {error.strerror}"
+    return str(error)
 
 
 def _discard_output() -> None:

@@ -12,7 +12,7 @@ from flyweight.cli.embedder_options import Choice, embedder_and_store_options, m
 from flyweight.cli.index_location import INDEX_NAME, find_index, index_command
 from flyweight.cli.printable import printable_path
 from flyweight.cli.quantity import count_text, duration_text, size_bytes, size_text, tally
-from flyweight.config import DEFAULT_MEMORY_BUDGET, SearchConfig
+from flyweight.config import DEFAULT_MEMORY_BUDGET, MIN_MEMORY_BUDGET, SearchConfig
 from flyweight.errors import FlyweightError, IndexWriteError, PathError
 from flyweight.index.manifest import read_manifest
 from flyweight.store import SEGMENTS
@@ -92,6 +92,8 @@ def command(
       flyweight index --store lancedb:s3://bucket/code
                                                 keep the index in a LanceDB table
     """
+    if memory_budget < MIN_MEMORY_BUDGET:
+        raise click.UsageError(f"--memory-budget must be {MIN_MEMORY_BUDGET >> 20}M or more")
     tree = os.path.realpath(path)
     if os.path.isfile(tree):
         raise PathError(f"cannot index {path!r}: it is a file; name the directory it is in")
