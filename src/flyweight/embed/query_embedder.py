@@ -128,7 +128,9 @@ class QueryEmbedder:
                 break
             time.sleep(wait_s)
         if calls_to_nobody == _MOST_CALLS_TO_NOBODY:
-            raise EmbedderUnreachableError(f"no vector for {self._what}: {failure}") from TemporarilyUnavailable(failure)
+            raise EmbedderUnreachableError(f"no vector for {self._what}: {failure}") from TemporarilyUnavailable(
+                failure
+            )
         raise EmbedderUnreachableError(
             f"no vector for {self._what} within {self._timeout_s:g} s ({self._limit}): {failure}"
         ) from TemporarilyUnavailable(failure)
