@@ -4,7 +4,10 @@
 
 #include <cstring>
 
+#include "memory/importing.h"
 #include "memory/library_map.h"
+#include "memory/python_text.h"
+#include "memory/recording.h"
 #include "memory/slow_lock.h"
 
 #if PY_VERSION_HEX < 0x030c0000
@@ -21,6 +24,7 @@ struct Code {
     uint32_t file, function;
     uint32_t first_place;
     uint32_t next_free;
+    bool loads_modules;  // whose site is another for each module: its places are never in the cache
 };
 
 struct Place {
@@ -101,7 +105,7 @@ void remember_place(PlaceKey key, SiteId site, uint32_t code) noexcept {
     places[number] = {key, site, code, bucket, code != 0 ? codes[code].first_place : 0};
     bucket = number;
     if (code != 0) codes[code].first_place = number;
-    put_in_cache(key, site);
+    if (!codes[code].loads_modules) put_in_cache(key, site);
 }
 
 void forget_place(uint32_t number) noexcept {
@@ -127,7 +131,7 @@ void code_dies(void* note) {
         forget_place(at);
         at = next;
     }
-    codes[number] = {0, 0, 0, free_code};
+    codes[number] = {0, 0, 0, free_code, false};
     free_code = number;
 }
 
@@ -141,42 +145,6 @@ Py_ssize_t extra_index(PyThreadState* thread) noexcept {
     const Py_ssize_t index = PyUnstable_Eval_RequestCodeExtraIndex(code_dies);
     extra_indexes[extra_index_count++] = {interpreter, index};
     return index;
-}
-
-// The text of a str object without asking Python to encode it. Only what has a compact form; others have no name.
-uint32_t intern_text(PyObject* text) noexcept {
-    if (text == nullptr || !PyUnicode_Check(text)) return 0;
-    if (PyUnicode_IS_COMPACT_ASCII(text)) {
-        return tracker.strings.intern({reinterpret_cast<const char*>(PyUnicode_1BYTE_DATA(text)),
-                                       static_cast<size_t>(PyUnicode_GET_LENGTH(text))});
-    }
-    char utf8[StringTable::kLongestName];
-    size_t used = 0;
-    const int kind = PyUnicode_KIND(text);
-    const void* data = PyUnicode_DATA(text);
-    for (Py_ssize_t i = 0; i < PyUnicode_GET_LENGTH(text) && used + 4 <= sizeof utf8; ++i) {
-        const Py_UCS4 c = PyUnicode_READ(kind, data, i);
-        if (c < 0x80) {
-            utf8[used++] = static_cast<char>(c);
-        } else if (c < 0x800) {
-            utf8[used++] = static_cast<char>(0xc0 | c >> 6);
-            utf8[used++] = static_cast<char>(0x80 | (c & 0x3f));
-        } else if (c < 0x10000) {
-            if (c >= 0xd800 && c < 0xe000) {  // a lone surrogate has no UTF-8
-                utf8[used++] = '?';
-                continue;
-            }
-            utf8[used++] = static_cast<char>(0xe0 | c >> 12);
-            utf8[used++] = static_cast<char>(0x80 | (c >> 6 & 0x3f));
-            utf8[used++] = static_cast<char>(0x80 | (c & 0x3f));
-        } else {
-            utf8[used++] = static_cast<char>(0xf0 | c >> 18);
-            utf8[used++] = static_cast<char>(0x80 | (c >> 12 & 0x3f));
-            utf8[used++] = static_cast<char>(0x80 | (c >> 6 & 0x3f));
-            utf8[used++] = static_cast<char>(0x80 | (c & 0x3f));
-        }
-    }
-    return tracker.strings.intern({utf8, used});
 }
 
 // As in CPython's codeobject.c, 3.11 to 3.13: what code->co_extra points to.
@@ -228,7 +196,7 @@ uint32_t note_of(PyThreadState* thread, PyCodeObject* code, Notes notes) noexcep
         if (fresh == kMostCodes) return 0;
         number = static_cast<uint32_t>(fresh);
     }
-    codes[number] = {intern_text(code->co_filename), intern_text(code->co_qualname), 0, 0};
+    codes[number] = {intern_text(code->co_filename), intern_text(code->co_qualname), 0, 0, loads_modules(code)};
     if (!attach_note(code, index, number)) {
         codes[number].next_free = free_code;
         free_code = number;
@@ -256,7 +224,7 @@ SiteId add_site(uint32_t file, uint32_t function, int line, Domain domain, uint3
 SiteId known_site(PlaceKey key) noexcept {
     const uint32_t known = is_remembered(key) ? find_place(key) : 0;
     if (known == 0) return kNoSite;
-    put_in_cache(key, places[known].site);
+    if (!codes[places[known].code].loads_modules) put_in_cache(key, places[known].site);
     return places[known].site;
 }
 
@@ -279,6 +247,20 @@ SiteId resolve_in_frame(PyThreadState* thread, Notes notes, const Frame* frame, 
     return site;
 }
 
+SiteId add_import(uint32_t file, Domain domain, uint32_t library) noexcept {
+    static const uint32_t function = tracker.strings.intern("<import>");
+    return add_site(file, function, 0, domain, library);
+}
+
+// What the import system allocates for the module it loads is the module's. kNoSite where that is not known.
+SiteId resolve_import(PyThreadState* thread, const void* caller, Domain domain, PlaceKey key) noexcept {
+    const LoadingModule module = module_being_loaded(current_frame(thread));
+    if (module.file == 0) return kNoSite;
+    const SiteId site = add_import(module.file, domain, library_name(caller, domain, key));
+    if (site != kNoSite && is_remembered(key) && is_exclusive(thread)) last_import.put(key, module.seen_at, site);
+    return site;
+}
+
 // The site of one frame of the calling thread; kNoSite for frames without code.
 SiteId resolve_place(PyThreadState* thread, Notes notes, const Frame* frame, Domain domain) noexcept {
     PyCodeObject* const code = code_of(frame);
@@ -286,6 +268,15 @@ SiteId resolve_place(PyThreadState* thread, Notes notes, const Frame* frame, Dom
     const PlaceKey key = place_key(instruction(frame), domain);
     if (const SiteId site = tracker.cache.find(key); site != kNoSite) return site;
     return resolve_in_frame(thread, notes, frame, code, nullptr, domain, key);
+}
+
+// What a stack is given on top of the import system's own frames.
+SiteId innermost_import(PyThreadState* thread) noexcept {
+    const Frame* frame = current_frame(thread);
+    while (frame != nullptr && code_of(frame) == nullptr) frame = frame->previous;
+    if (frame == nullptr || !loads_modules(code_of(frame))) return kNoSite;
+    const LoadingModule module = module_being_loaded(frame);
+    return module.file != 0 ? add_import(module.file, Domain::python, 0) : kNoSite;
 }
 
 struct NativeWalk {
@@ -309,7 +300,7 @@ _Unwind_Reason_Code step(_Unwind_Context* context, void* data) {
 }  // namespace
 
 bool reserve_places() noexcept {
-    if (!codes.reserve() || !places.reserve() || !buckets.reserve()) return false;
+    if (!codes.reserve() || !places.reserve() || !buckets.reserve() || !reserve_imports()) return false;
     if (codes.size() == 0) codes.append();
     if (places.size() == 0) places.append();
     return true;
@@ -322,10 +313,12 @@ void clear_places() noexcept {
     free_place = 0;
     for (size_t i = 1; i < codes.size(); ++i) codes[i].first_place = 0;
     places.append();
+    forget_imports();
 }
 
 size_t places_own_bytes() noexcept {
-    return codes.used_bytes() + places.used_bytes() + (places.size() > 1 ? kBuckets * sizeof(uint32_t) : 0);
+    return codes.used_bytes() + places.used_bytes() + (places.size() > 1 ? kBuckets * sizeof(uint32_t) : 0) +
+           imports_own_bytes();
 }
 
 SiteId resolve_frame(PyThreadState* thread, Notes notes, const void* caller, Domain domain, PlaceKey key) noexcept {
@@ -336,6 +329,9 @@ SiteId resolve_frame(PyThreadState* thread, Notes notes, const void* caller, Dom
     for (const Frame* frame = current; frame != nullptr; frame = frame->previous) {
         PyCodeObject* const code = code_of(frame);
         if (code == nullptr) continue;
+        if (notes != Notes::none && loads_modules(code)) {
+            if (const SiteId site = resolve_import(thread, caller, domain, key); site != kNoSite) return site;
+        }
         // Only the running frame's own instruction identifies the place; behind a frame of C code it depends on more.
         const PlaceKey frame_key = frame == current ? key : library_key(instruction(frame), domain, library_in(key));
         return resolve_in_frame(thread, notes, frame, code, caller, domain, frame_key);
@@ -385,10 +381,11 @@ StackId capture_python_stack(Notes notes) noexcept {
         const SiteId place = resolve_place(own.state, notes, frame, Domain::python);
         if (place != kNoSite) steps[depth++] = {place, entered_from_c(frame)};
     }
+    const SiteId import = own.attached ? innermost_import(own.state) : kNoSite;
     if (!own.attached) DetachedReaders::leave();
     StackId stack = 0;
     while (depth-- > 0) stack = tracker.stacks.push(stack, steps[depth].place, steps[depth].entry);
-    return stack;
+    return import != kNoSite ? tracker.stacks.push(stack, import, false) : stack;
 }
 
 void forget_native_places() noexcept {

@@ -182,6 +182,24 @@ inline PyCodeObject* code_of(const Frame* frame) noexcept {
     return result;
 }
 
+inline bool runs(const Frame* frame, const PyCodeObject* code) noexcept {
+#if PY_VERSION_HEX < 0x030d0000
+    return frame->f_code == code;
+#else
+    return frame->f_executable == reinterpret_cast<const PyObject*>(code);
+#endif
+}
+
+// A local variable of a frame of the calling thread, which is attached; borrowed, null while it is not set. `inner` is
+// the frame that this one called, if any. 3.11 takes a frame's locals away while it is still current: then its stack
+// pointer is stored, as otherwise only while it waits for a Python function that it called without C in between.
+inline PyObject* local_of(const Frame* frame, [[maybe_unused]] const Frame* inner, int slot) noexcept {
+#if PY_VERSION_HEX < 0x030c0000
+    if (frame->stacktop >= 0 && (inner == nullptr || inner->is_entry)) return nullptr;
+#endif
+    return frame->localsplus[slot];
+}
+
 // True when C code called this frame: native frames lie between it and its caller.
 inline bool entered_from_c(const Frame* frame) noexcept {
 #if PY_VERSION_HEX < 0x030c0000

@@ -88,8 +88,10 @@ bool answer_probe() noexcept {
 
 SiteId resolve(Where where, Domain domain) noexcept {
     const PlaceKey key = where.key(domain);
-    return where.thread != nullptr ? resolve_frame(where.thread, where.notes, where.caller, domain, key)
-                                   : resolve_caller(where.caller, domain, key);
+    if (where.thread == nullptr) return resolve_caller(where.caller, domain, key);
+    SiteId site;
+    if (where.exclusive() && last_import.knows(where.thread, key, &site)) return site;
+    return resolve_frame(where.thread, where.notes, where.caller, domain, key);
 }
 
 bool careful_allocation(void* block, size_t size, Domain domain, Where where) noexcept {

@@ -1,6 +1,7 @@
 // What all hooks do with a block, whichever allocator it came from.
 #pragma once
 
+#include "memory/importing.h"
 #include "memory/library_map.h"
 #include "memory/places.h"
 #include "memory/python_frame.h"
@@ -92,9 +93,10 @@ Taken careful_take(void* block, bool exclusive) noexcept;
 template <Domain kDomain, bool kAlone>
 [[gnu::always_inline]] inline bool record_attached(void* block, size_t size) noexcept {
     PyThreadState* const thread = attached_thread();
+    const PlaceKey key = key_of(thread, kDomain);
     SiteId site;
-    if (tracker.attention.load(std::memory_order_relaxed) != 0 ||
-        !tracker.cache.knows_bytecode(key_of(thread, kDomain), &site) || !is_exclusive(thread)) [[unlikely]] {
+    if (tracker.attention.load(std::memory_order_relaxed) != 0 || !is_exclusive(thread) ||
+        (!tracker.cache.knows_bytecode(key, &site) && !last_import.knows(thread, key, &site))) [[unlikely]] {
         return careful_allocation(block, size, kDomain,
                                   {thread, nullptr, thread != nullptr, thread != nullptr ? Notes::write : Notes::none});
     }

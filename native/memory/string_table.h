@@ -12,6 +12,7 @@ class StringTable {
   public:
     static constexpr size_t kLongestName =
         1024;  // bytes; longer names keep their end, which tells more than their start
+    static constexpr size_t kMostStrings = size_t{1} << 19;
 
     bool reserve() noexcept;
     // The number of the string; 0 is the empty string, also returned when the table is full. Under the slow lock.
@@ -26,7 +27,7 @@ class StringTable {
     static constexpr size_t kBuckets = size_t{1} << 14;
 
     StableArray<char, size_t{1} << 26> text_;
-    StableArray<Entry, size_t{1} << 19> entries_;
+    StableArray<Entry, kMostStrings> entries_;
     StableArray<uint32_t, kBuckets> buckets_;
 };
 
