@@ -28,6 +28,7 @@ PRELUDE = """
 import importlib, sys
 from flyweight import memory
 sys.dont_write_bytecode = True
+compile("0", "<string>", "exec")  # the first one makes the types of Python's syntax trees
 def sites(file):
     return [site for site in memory.hot_paths(100_000) if site.function == "<import>" and site.file == file]
 def imported(file):
