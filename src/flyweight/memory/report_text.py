@@ -13,6 +13,8 @@ def report_text(report: Report) -> str:
     """Totals by domain, the profiler's own memory row by row, and whatever qualifies the figures."""
     parts = [_headline(report), _domains(report), _own_memory(report)]
     said = notes(report)
+    if report.tracks_native and report.mapped.current_bytes > report.python.current_bytes + report.native.current_bytes:
+        said.append("mapped counts addresses: of them only pages that were touched are resident")
     if said:
         parts.append("\n".join(f"note: {note}" for note in said))
     return "\n\n".join(parts)
