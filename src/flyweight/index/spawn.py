@@ -75,7 +75,7 @@ def run_builder(
         )
     except OSError as error:
         os.close(read_fd)
-        raise BuildError(f"cannot start the builder process: {error.strerror}") from None
+        raise BuildError(f"cannot start the builder process, {sys.executable}: {error.strerror}") from None
     finally:
         os.close(write_fd)
         os.close(settings_fd)
