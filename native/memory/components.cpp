@@ -127,7 +127,9 @@ void Components::sum_up() noexcept {
     clear_sums();
     for (size_t number = 1; number < assigned_; ++number) {
         const Site& site = tracker.sites[static_cast<SiteId>(number)];
-        if (above(site.live_bytes(), 0)) add(static_cast<SiteId>(number), site.live_bytes(), site.live_count());
+        // Blocks of no bytes count too. For a moment one writer's frees may be ahead of another's allocations.
+        const uint64_t bytes = site.live_bytes(), blocks = site.live_count();
+        if (above(blocks, 0) && !above(0, bytes)) add(static_cast<SiteId>(number), bytes, blocks);
     }
 }
 

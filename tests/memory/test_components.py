@@ -167,14 +167,16 @@ def test_the_native_side_groups_sites_as_python_does(found: list[str], more: lis
 import json, sys
 from flyweight import _memory, memory
 from flyweight.memory.components import component, component_of
+from flyweight.memory.packed import rows
+from flyweight.memory.sites import Site
 found, more = json.loads(sys.argv[1])
 for path, name in more:
     component(name, paths=[path])
 memory.start(native=False, publish=False)
 kept = [eval(compile("[0] * 100", path, "eval")) for path in found]
-rows = memory.hot_paths(1_000_000, "live")
+sites = [Site(row, 1.0) for row in rows(_memory.sites(), len(_memory.SITE_COLUMNS))]
 memory.stop()
-seen = {site.file: site.component for site in rows}
+seen = {site.file: site.component for site in sites if site.live_bytes}
 missing = [path for path in found if path not in seen]
 print(missing, [(path, name, component_of(path)) for path, name in seen.items() if name != component_of(path)])
 """,
@@ -204,7 +206,7 @@ def test_totals_by_component_are_sums_of_the_sites() -> None:
     shown = run_script(
         """
 from flyweight import _memory, memory
-import json
+from flyweight.memory.packed import rows
 memory.start(publish=False)
 import decimal, difflib
 kept = [bytes(1000) for _ in range(1000)]
@@ -214,7 +216,9 @@ names, width = _memory.components(), len(_memory.COMPONENT_COLUMNS)
 values = memoryview(_memory.component_totals()).cast("q")
 totals = {name: values[row * width : row * width + 2].tolist() for row, name in enumerate(names)}
 sums = {name: [0, 0] for name in names}
-for site in memory.hot_paths(1_000_000, "bytes"):
+from flyweight.memory.sites import Site
+for row in rows(_memory.sites(), len(_memory.SITE_COLUMNS)):
+    site = Site(row, 1.0)
     sums[site.component][0] += site.live_bytes
     sums[site.component][1] += site.live_count
 print(totals == sums, sums["python"][0] > 10_000, sums["program"][0] > 1_000_000)

@@ -150,6 +150,14 @@ def test_a_line_that_no_sample_hit_stands_below_callers_that_are_not_known() -> 
     ]
 
 
+def test_modules_whose_import_no_sample_hit_stand_together() -> None:
+    document = made_capture(sites=3)
+    for site in document["sites"][1:]:
+        site["function"] = "<import>"
+    document["stacks"] = document["stacks"][:2]
+    assert "(imports);<import>" in {chain for chain, _ in tree_of(pack(document))}
+
+
 def test_beyond_the_most_nodes_the_smallest_chains_stand_as_one_and_nothing_is_lost(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

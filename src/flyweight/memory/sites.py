@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from flyweight import _memory
 from flyweight.errors import ConfigError
+from flyweight.memory.components import PROFILER
 from flyweight.memory.packed import ranked, record
 from flyweight.memory.session import check_recorded
 
@@ -81,7 +82,7 @@ class Site:
 
     def __repr__(self) -> str:
         return (
-            f"Site({self.file}:{self.line} {self.function}, {self.domain}: {self.live_count} live blocks of "
+            f"Site({where_text(self.file, self.line, self.function)}, {self.domain}: {self.live_count} live blocks of "
             f"{self.live_bytes} bytes, {self.total_count} of {self.total_bytes} in all)"
         )
 
@@ -90,7 +91,8 @@ def hot_paths(top_n: int = 10, by: str = "bytes") -> list[Site]:
     """The `top_n` sites that matter most, first the one that matters most.
 
     by: "bytes" and "count" order by all that was allocated, "live" by the bytes that exist now, "peak" by the most
-    bytes that existed at one time.
+    bytes that existed at one time. The profiler's own lines are left out, which allocate what its answers are made of;
+    snapshot() has them.
 
     Raises TrackingError when nothing was recorded, ConfigError.
     """
@@ -100,8 +102,14 @@ def hot_paths(top_n: int = 10, by: str = "bytes") -> list[Site]:
         raise ConfigError(f"top_n must be a number from 1 on, not {top_n!r}")
     check_recorded()
     elapsed_s = record(_memory.status(), _memory.STATUS_COLUMNS)["elapsed_ms"] / 1000
-    found = ranked(_memory.sites(), _WIDTH, _COLUMN[ORDERS[by]], top_n)
-    return [Site(row, elapsed_s) for row in found]
+    sites = _memory.sites()
+    wanted = top_n
+    while True:
+        rows = ranked(sites, _WIDTH, _COLUMN[ORDERS[by]], wanted)
+        found = [row for row in rows if _memory.component(row[_COLUMN["component"]]) != PROFILER]
+        if len(found) >= top_n or len(rows) < wanted:
+            return [Site(row, elapsed_s) for row in found[:top_n]]
+        wanted += top_n
 
 
 def sites_text(sites: Sequence[Site], live_first: bool = False) -> str:

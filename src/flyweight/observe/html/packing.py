@@ -26,6 +26,9 @@ MAX_LEAKS = 200
 _MEASURES = {"live_bytes": LIVE_BYTES, "peak_bytes": PEAK_BYTES, "total_bytes": TOTAL_BYTES, "total_count": TOTAL_COUNT}
 _SMALLER: Frame = ("", 0, "(smaller call chains)")
 _NOT_SAMPLED: Frame = ("", 0, "(callers not sampled)")
+_IMPORTS: Frame = ("", 0, "(imports)")
+# The function of what a module keeps from being imported: many small sites, most of which no sample hits.
+_IMPORT = "<import>"
 _PACKED = ("sites", "stacks", "frames")
 # The standard library of any interpreter: a capture may come from another machine.
 _STANDARD = re.compile(r"/lib(?:64)?/python\d[^/]*/(?!(?:site|dist)-packages/)")
@@ -119,7 +122,9 @@ def _call_tree(document: Document, texts: _Texts) -> dict[str, object]:
         # A line of its own is one that no sample hit, unless a sample had no more frames.
         is_sampled = len(chain.frames) > 1 or chain.frames[0] in outermost
         shown = [frames[number] for number in chain.frames]
-        add(tree.node(shown if is_sampled else [_NOT_SAMPLED, *shown]), chain.domain, chain.values)
+        if not is_sampled:
+            shown.insert(0, _IMPORTS if shown[0][2] == _IMPORT else _NOT_SAMPLED)
+        add(tree.node(shown), chain.domain, chain.values)
     for domain, sums in smaller.items():
         add(tree.node([_SMALLER]), domain, sums)
     of_sites = {site["file"]: site["component"] for site in document["sites"] if site["component"]}
