@@ -30,7 +30,7 @@ flyweight.icicle = (() => {
   function label(frame, letters) {
     const whole = `${format.name(frame.function)}  ${format.place(frame.file, frame.line)}`.trim();
     if (whole.length <= letters) return whole;
-    const isNamed = frame.function && frame.function !== "<module>";
+    const isNamed = frame.function && !["<module>", "<import>"].includes(frame.function);
     return format.shortened(isNamed ? format.name(frame.function) : format.file(frame.file), letters);
   }
 
