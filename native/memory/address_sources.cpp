@@ -160,12 +160,26 @@ void AddressSources::claim_intervals(bool recorded) noexcept {
     claims_.set(kIntervals, work_.intervals, count);
 }
 
+// Where a heap that begins in the mapping ends, `limit` at most. What a forked process adds to a heap it inherited is a
+// mapping of its own to the kernel, and the chunk that was "top" lies in both.
+uintptr_t AddressSources::heap_end(const Mapping& first, uintptr_t limit) const noexcept {
+    const Mapping* const end = map_.mappings + map_.count;
+    const Mapping* last = &first;
+    for (const Mapping* next = last + 1; last->end < limit && next < end && next->start == last->end; ++next) {
+        if (!next->readable || !next->writable || std::strcmp(map_.name(*next), map_.name(first)) != 0) break;
+        last = next;
+    }
+    return std::min(last->end, limit);
+}
+
 void AddressSources::claim_heaps() noexcept {
     for (size_t i = 0; i < map_.count; ++i) {
         const Mapping& mapping = map_.mappings[i];
         if (mapping.figures.rss == 0) continue;
         if (is_main_heap(mapping)) {
-            if (heap_count_ < kMostHeaps) work_.heaps[heap_count_++] = {mapping.start, mapping.end, 0};
+            if (heap_count_ < kMostHeaps) {
+                work_.heaps[heap_count_++] = {mapping.start, heap_end(mapping, UINTPTR_MAX), 0};
+            }
             continue;
         }
         if (!is_anonymous(mapping) || !mapping.writable || !mapping.readable) continue;
@@ -176,7 +190,7 @@ void AddressSources::claim_heaps() noexcept {
             HeapWords words(reader_, runs, work_.window);
             uint64_t size;
             if (is_arena_heap(at, words, &size) && heap_count_ < kMostHeaps) {
-                work_.heaps[heap_count_++] = {at, std::min(at + size, mapping.end), 1};
+                work_.heaps[heap_count_++] = {at, heap_end(mapping, at + size), 1};
             }
         }
     }

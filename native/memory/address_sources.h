@@ -53,6 +53,7 @@ class AddressSources {
     void claim_profiler() noexcept;
     void claim_given() noexcept;
     void claim_intervals(bool recorded) noexcept;
+    uintptr_t heap_end(const Mapping& first, uintptr_t limit) const noexcept;
     void claim_heaps() noexcept;
     void claim_stacks() noexcept;
     void add_stack(const Mapping& mapping, uintptr_t from) noexcept;

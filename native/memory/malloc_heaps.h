@@ -8,7 +8,8 @@
 //   chunk      8 bytes of the previous chunk's (its size, when it is free), 8 bytes of size and flags, then the block.
 //              Sizes are multiples of 16. Flags: 1 the previous chunk is in use, 2 mapped by itself, 4 not of the main
 //              arena. A chunk is in use when the next one says so.
-//   main heap  the mapping [heap], from its start; the last chunk, "top", reaches to its end.
+//   main heap  the mapping [heap], or several neighbours after a fork, from its start; the last chunk, "top", reaches
+//              to its end.
 //   other      begin at multiples of HEAP_MAX_SIZE, 64 MiB, with heap_info: arena, previous heap, size, size that is
 //              accessible (four words; since 2.35 a fifth, the page size). The first heap of an arena holds its
 //              malloc_state next, whose size depends on the version: the first chunk is searched for.
