@@ -182,6 +182,13 @@ void Account::divide(const Mapping* first, const Mapping* last) noexcept {
         take_stretch(stretch, *first);
         at = stretch.end;
     }
+    // The kernel merges the workspace with its neighbours, and pages of it were touched since the map was read: these
+    // the sum of the map does not have, and no other row shall make up for them.
+    const auto own = reinterpret_cast<uintptr_t>(&work_);
+    if (first->start <= own && own < end && seen > listed) {
+        Resident since;
+        give(profiler_->parts, seen - listed, since);
+    }
 }
 
 void Account::take_stretch(const AddressClaims::Stretch& stretch, const Mapping& mapping) noexcept {

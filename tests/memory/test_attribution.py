@@ -190,6 +190,21 @@ assert found.named_share >= 0.99, found
     )
 
 
+def test_what_the_account_itself_touches_is_taken_from_no_other_row(planted: Path) -> None:
+    _with_planted(
+        planted,
+        """
+memory.start()
+import plantedlib
+blocks = plantedlib.library.grow(200, 100_000)  # by far the largest row, and every byte of it written
+found = account()
+row = planted(found, "native heap", "plantedlib")
+assert row.live_bytes - 16_384 <= row.rss_bytes + found.swap_bytes, row
+assert row.rss_bytes <= row.live_bytes, row
+""",
+    )
+
+
 def test_without_recording_planted_memory_is_in_the_heaps(planted: Path) -> None:
     _with_planted(
         planted,
