@@ -49,7 +49,7 @@ def compare(request: dict[str, object]) -> dict[str, object]:
     room.clear()
 
     report = memory.report()
-    found = memory.hot_paths(10**9, by="bytes")
+    found = memory.hot_paths(10**9, by="bytes", own=True)
     lines = compare.__code__.co_firstlineno
     source = _lines_of(compare)
 

@@ -247,9 +247,12 @@ SiteId resolve_in_frame(PyThreadState* thread, Notes notes, const Frame* frame, 
     return site;
 }
 
+// No static of a function: the guard of one would bring in the C++ library's handling of errors, 80 KB of code.
+uint32_t import_name = 0;
+
 SiteId add_import(uint32_t file, Domain domain, uint32_t library) noexcept {
-    static const uint32_t function = tracker.strings.intern("<import>");
-    return add_site(file, function, 0, domain, library);
+    if (import_name == 0) import_name = tracker.strings.intern("<import>");
+    return add_site(file, import_name, 0, domain, library);
 }
 
 // What the import system allocates for the module it loads is the module's. kNoSite where that is not known.

@@ -107,22 +107,22 @@ def test_a_site_counts_its_blocks_to_the_byte(recorded: tuple[object, dict[str, 
     assert dropped["rate"] > 0  # type: ignore[operator]
 
 
-def test_what_the_profilers_answers_are_made_of_is_no_hot_path() -> None:
+def test_what_the_profilers_answers_are_made_of_is_a_hot_path_only_when_asked_for() -> None:
     shown = run_script(
         """
-from flyweight import _memory, memory
-from flyweight.memory.packed import rows
-from flyweight.memory.sites import Site
+from flyweight import memory
 memory.start(native=False, publish=False)
 answers = [memory.report() for _ in range(50)]
-paths = memory.hot_paths(2) + memory.hot_paths(100_000)
 memory.stop()
-sites = [Site(row, 1.0) for row in rows(_memory.sites(), len(_memory.SITE_COLUMNS))]
-print(*(sum(site.component == "profiler" for site in some) for some in (sites, paths)), len(paths) > 5)
+report, sites = memory.report(), memory.hot_paths(100_000, own=True)
+for some in (sites, memory.hot_paths(2), memory.hot_paths(100_000)):
+    print(sum(site.component == "profiler" for site in some), len(some))
+print(sum(site.total_bytes for site in sites) == report.allocated_bytes)
 """
     )
-    own, shown_own, more = shown.split()
-    assert int(own) > 5 and (shown_own, more) == ("0", "True")
+    (own, all_sites), two, (others, programs), (sums,) = (line.split() for line in shown.splitlines())
+    assert (two, others, sums) == (["0", "2"], "0", "True")
+    assert int(own) > 5 and int(all_sites) == int(own) + int(programs)
 
 
 def test_sites_add_up_to_the_totals() -> None:

@@ -87,12 +87,12 @@ class Site:
         )
 
 
-def hot_paths(top_n: int = 10, by: str = "bytes") -> list[Site]:
+def hot_paths(top_n: int = 10, by: str = "bytes", *, own: bool = False) -> list[Site]:
     """The `top_n` sites that matter most, first the one that matters most.
 
     by: "bytes" and "count" order by all that was allocated, "live" by the bytes that exist now, "peak" by the most
-    bytes that existed at one time. The profiler's own lines are left out, which allocate what its answers are made of;
-    snapshot() has them.
+    bytes that existed at one time. own: whether the profiler's own lines are among them, which allocate what its
+    answers are made of; with them, and all others, sites sum to the totals of report().
 
     Raises TrackingError when nothing was recorded, ConfigError.
     """
@@ -106,7 +106,7 @@ def hot_paths(top_n: int = 10, by: str = "bytes") -> list[Site]:
     wanted = top_n
     while True:
         rows = ranked(sites, _WIDTH, _COLUMN[ORDERS[by]], wanted)
-        found = [row for row in rows if _memory.component(row[_COLUMN["component"]]) != PROFILER]
+        found = [row for row in rows if own or _memory.component(row[_COLUMN["component"]]) != PROFILER]
         if len(found) >= top_n or len(rows) < wanted:
             return [Site(row, elapsed_s) for row in found[:top_n]]
         wanted += top_n
